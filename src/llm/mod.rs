@@ -1,0 +1,159 @@
+//! The model gateway: an OpenAI-compatible `POST /v1/chat/completions`.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio::time::Instant;
+
+use crate::{metrics::Metrics, outcome::Usage, secret::Secret};
+
+/// Settings of a profile's model gateway.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Base URL, with or without `/v1`.
+    pub base_url: Option<String>,
+    /// Bearer key.
+    pub api_key: Option<Secret>,
+    /// Models, the preferred one first; the next is asked when one cannot answer.
+    pub models: Vec<String>,
+    /// Sampling temperature.
+    pub temperature: f64,
+    /// Most tokens of an answer.
+    pub max_tokens: u32,
+    /// What to ask for as `response_format`.
+    pub response_format: ResponseFormat,
+    /// Tries for each model, the first included.
+    pub attempts: u32,
+    /// Limit of one try, the body included.
+    #[serde(with = "humantime_serde")]
+    pub attempt_timeout: Duration,
+    /// Limit for making a connection.
+    #[serde(with = "humantime_serde")]
+    pub connect_timeout: Duration,
+    /// How often the model is asked again after an invalid answer (0–2).
+    pub reasks: u32,
+    /// Further request headers.
+    pub headers: BTreeMap<String, Secret>,
+}
+
+/// The `response_format` of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ResponseFormat {
+    /// `{"type":"json_object"}`, as the original service asked.
+    JsonObject,
+    /// `{"type":"json_schema"}` with the decision schema.
+    JsonSchema,
+    /// None at all.
+    None,
+}
+
+/// One message of a chat.
+#[derive(Clone, Serialize)]
+pub struct ChatMessage {
+    /// `system`, `user` or `assistant`.
+    pub role: &'static str,
+    /// The text.
+    pub content: String,
+}
+
+/// The raw text of a model's answer, and what it cost.
+#[derive(Clone)]
+pub struct Completion {
+    /// The text.
+    pub content: String,
+    /// True when it was cut off at the token limit.
+    pub truncated: bool,
+    /// The configured name of the model that answered.
+    pub model: String,
+    /// True when that was not the first of the list.
+    pub fallback: bool,
+}
+
+/// What the calls for one completion have cost, whether it came or not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Spent {
+    /// Requests sent.
+    pub calls: u32,
+    /// Tokens; `None` when no answer reported them.
+    pub usage: Option<Usage>,
+    /// Time spent in requests, without the waits between them.
+    pub upstream: Duration,
+}
+
+/// Why there is no completion.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LlmError {
+    /// No time was left to ask (again).
+    #[error("no time left")]
+    OutOfTime,
+    /// Every model is over its limits.
+    #[error("rate limited")]
+    RateLimited,
+    /// The account has no money left.
+    #[error("quota exhausted")]
+    QuotaExhausted,
+    /// The key was refused.
+    #[error("not authorised")]
+    Unauthorized,
+    /// The gateway refused the request for good.
+    #[error("request rejected with {0}")]
+    Rejected(u16),
+    /// The gateway or its model failed or could not be reached.
+    #[error("not available")]
+    Unavailable,
+    /// The model refused to answer, or a content filter cut it off.
+    #[error("content refused")]
+    ContentRefused,
+}
+
+impl LlmError {
+    /// The short code for the outcome's `error`.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::OutOfTime => "llm_out_of_time",
+            Self::RateLimited => "llm_rate_limited",
+            Self::QuotaExhausted => "llm_quota_exhausted",
+            Self::Unauthorized => "llm_unauthorized",
+            Self::Rejected(_) => "llm_rejected",
+            Self::Unavailable => "llm_unavailable",
+            Self::ContentRefused => "content_refused",
+        }
+    }
+}
+
+/// Asks the models of one profile.
+pub struct LlmClient {}
+
+impl LlmClient {
+    /// Builds the client. `schema` is the decision schema, for [`ResponseFormat::JsonSchema`].
+    ///
+    /// # Errors
+    /// When the base URL is missing or unusable, or the HTTP client cannot be built.
+    pub fn new(_config: &Config, _schema: &Value, _metrics: Arc<Metrics>) -> anyhow::Result<Self> {
+        unimplemented!()
+    }
+
+    /// Asks for a completion, with retries and fall-back models, never beyond `until` and never with a wait after the
+    /// last try. `spent` is added to on every path.
+    ///
+    /// # Errors
+    /// [`LlmError`], of the last model that was asked.
+    pub async fn complete(
+        &self,
+        _messages: &[ChatMessage],
+        _until: Instant,
+        _spent: &mut Spent,
+    ) -> Result<Completion, LlmError> {
+        unimplemented!()
+    }
+}
+
+impl std::fmt::Debug for Completion {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Completion").field("model", &self.model).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,86 @@
+//! One metric with one label, every series made at once and reached by index instead of by a hash of names.
+
+use std::marker::PhantomData;
+
+use prometheus::{
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+};
+
+use super::labels::Label;
+
+/// Counters by label.
+pub struct Counters<L>(Vec<IntCounter>, PhantomData<L>);
+
+/// Gauges by label.
+pub struct Gauges<L>(Vec<IntGauge>, PhantomData<L>);
+
+/// Histograms by label.
+pub struct Histograms<L>(Vec<Histogram>, PhantomData<L>);
+
+fn index<L: Label>(label: L) -> usize {
+    L::ALL.iter().position(|known| *known == label).unwrap_or(0)
+}
+
+impl<L: Label> Counters<L> {
+    pub(super) fn register(registry: &Registry, name: &str, help: &str) -> prometheus::Result<Self> {
+        let family = IntCounterVec::new(Opts::new(name, help), &[L::NAME])?;
+        registry.register(Box::new(family.clone()))?;
+        Ok(Self(L::ALL.iter().map(|label| family.with_label_values(&[label.as_str()])).collect(), PhantomData))
+    }
+
+    /// The counter of one label value.
+    #[must_use]
+    pub fn get(&self, label: L) -> &IntCounter {
+        &self.0[index(label)]
+    }
+}
+
+impl<L: Label> Gauges<L> {
+    pub(super) fn register(registry: &Registry, name: &str, help: &str) -> prometheus::Result<Self> {
+        let family = IntGaugeVec::new(Opts::new(name, help), &[L::NAME])?;
+        registry.register(Box::new(family.clone()))?;
+        Ok(Self(L::ALL.iter().map(|label| family.with_label_values(&[label.as_str()])).collect(), PhantomData))
+    }
+
+    /// The gauge of one label value.
+    #[must_use]
+    pub fn get(&self, label: L) -> &IntGauge {
+        &self.0[index(label)]
+    }
+}
+
+impl<L: Label> Histograms<L> {
+    pub(super) fn register(registry: &Registry, name: &str, help: &str, buckets: &[f64]) -> prometheus::Result<Self> {
+        let family = HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets.to_vec()), &[L::NAME])?;
+        registry.register(Box::new(family.clone()))?;
+        Ok(Self(L::ALL.iter().map(|label| family.with_label_values(&[label.as_str()])).collect(), PhantomData))
+    }
+
+    /// The histogram of one label value.
+    #[must_use]
+    pub fn get(&self, label: L) -> &Histogram {
+        &self.0[index(label)]
+    }
+}
+
+/// Counters by two labels.
+pub struct Counters2<A, B>(Vec<IntCounter>, PhantomData<(A, B)>);
+
+impl<A: Label, B: Label> Counters2<A, B> {
+    pub(super) fn register(registry: &Registry, name: &str, help: &str) -> prometheus::Result<Self> {
+        let family = IntCounterVec::new(Opts::new(name, help), &[A::NAME, B::NAME])?;
+        registry.register(Box::new(family.clone()))?;
+        let series = A::ALL
+            .iter()
+            .flat_map(|a| B::ALL.iter().map(move |b| (a, b)))
+            .map(|(a, b)| family.with_label_values(&[a.as_str(), b.as_str()]))
+            .collect();
+        Ok(Self(series, PhantomData))
+    }
+
+    /// The counter of one pair of label values.
+    #[must_use]
+    pub fn get(&self, a: A, b: B) -> &IntCounter {
+        &self.0[index(a) * B::ALL.len() + index(b)]
+    }
+}

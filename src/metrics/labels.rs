@@ -1,0 +1,264 @@
+//! Metric labels: closed sets, so that the number of series is known from the start.
+
+/// A label whose values are all known.
+pub trait Label: Copy + PartialEq + 'static {
+    /// The label's name.
+    const NAME: &'static str;
+    /// Every value.
+    const ALL: &'static [Self];
+    /// The value in the exposition.
+    fn as_str(self) -> &'static str;
+}
+
+macro_rules! label {
+    ($(#[$doc:meta])* $name:ident, $label:literal, { $($(#[$vdoc:meta])* $variant:ident = $text:literal),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum $name { $($(#[$vdoc])* $variant),+ }
+
+        impl Label for $name {
+            const NAME: &'static str = $label;
+            const ALL: &'static [Self] = &[$(Self::$variant),+];
+            fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text),+ }
+            }
+        }
+    };
+}
+
+label!(/// How a webhook request ended.
+    Webhook, "outcome", {
+    /// Queued.
+    Accepted = "accepted",
+    /// Known already; answered 202 again.
+    Duplicate = "duplicate",
+    /// Missing, malformed or wrong signature.
+    BadSignature = "bad_signature",
+    /// Signature outside the time window.
+    StaleTimestamp = "stale_timestamp",
+    /// Not a trigger: 400, 404, 405, 408, 415.
+    Malformed = "malformed",
+    /// Body over the limit.
+    TooLarge = "too_large",
+    /// Over the profile's rate.
+    RateLimited = "rate_limited",
+    /// 503: full, blocked, away or unconfirmed.
+    QueueUnavailable = "queue_unavailable",
+    /// 500.
+    Internal = "internal",
+});
+
+label!(/// How a webhook request ended, coarsely.
+    WebhookClass, "outcome_class", {
+    /// 2xx.
+    Accepted = "accepted",
+    /// 4xx.
+    Rejected = "rejected",
+    /// 5xx.
+    Error = "error",
+});
+
+label!(/// How a publish ended.
+    Published, "outcome", {
+    /// Durably stored.
+    Confirmed = "confirmed",
+    /// Negatively acknowledged.
+    Nacked = "nacked",
+    /// Came back as unroutable.
+    Returned = "returned",
+    /// No confirmation in time, or the channel was lost.
+    Timeout = "timeout",
+});
+
+label!(/// Why a queue session ended.
+    Reconnect, "reason", {
+    /// The connection could not be made.
+    Connect = "connect",
+    /// It broke.
+    Lost = "lost",
+    /// The broker cancelled a consumer, or a channel was closed.
+    Channel = "channel",
+});
+
+label!(/// Whether a delivery came for the first time.
+    Redelivered, "redelivered", {
+    /// The first time.
+    No = "false",
+    /// It came back.
+    Yes = "true",
+});
+
+label!(/// How a delivery ended.
+    SettledAs, "disposition", {
+    /// Done.
+    Ack = "ack",
+    /// Comes again later.
+    Retry = "retry",
+    /// Waits for an operator.
+    DeadLetter = "dead_letter",
+    /// Went back unsettled.
+    Requeue = "requeue",
+});
+
+label!(/// A stage of the pipeline, or the callback.
+    Stage, "stage", {
+    /// Fetching the conversation.
+    History = "history",
+    /// Rendering the prompt.
+    Prompt = "prompt",
+    /// Asking the model.
+    Llm = "llm",
+    /// Validating the answer.
+    Decision = "decision",
+    /// Posting the outcome.
+    Callback = "callback",
+});
+
+label!(/// Why a stage failed.
+    StageFailure, "reason", {
+    /// No time was left.
+    Timeout = "timeout",
+    /// The upstream failed or could not be reached.
+    Unavailable = "unavailable",
+    /// The upstream refused.
+    Rejected = "rejected",
+    /// The upstream's answer made no sense.
+    Malformed = "malformed",
+    /// Anything else.
+    Internal = "internal",
+});
+
+label!(/// Who is called.
+    Upstream, "upstream", {
+    /// The source of conversations.
+    Cxone = "cxone",
+    /// The model gateway.
+    Llm = "llm",
+    /// The receiver of callbacks.
+    Cognigy = "cognigy",
+});
+
+label!(/// How an upstream answered.
+    UpstreamStatus, "status", {
+    /// 200–299.
+    Success = "2xx",
+    /// 300–399.
+    Redirect = "3xx",
+    /// 400–499 but 429.
+    ClientError = "4xx",
+    /// 429.
+    RateLimited = "429",
+    /// 500–599.
+    ServerError = "5xx",
+    /// No answer in time.
+    Timeout = "timeout",
+    /// No connection.
+    Connect = "connect",
+    /// No secure connection.
+    Tls = "tls",
+});
+
+label!(/// Why an upstream was called again.
+    RetryCause, "reason", {
+    /// 429.
+    RateLimited = "429",
+    /// 5xx or another status that may heal.
+    ServerError = "5xx",
+    /// No answer in time.
+    Timeout = "timeout",
+    /// No connection, or it broke.
+    Connect = "connect",
+    /// 2xx, but not what the interface promises.
+    InvalidAnswer = "invalid_answer",
+});
+
+label!(/// How an attempt to get a token ended.
+    TokenRefresh, "outcome", {
+    /// A token came.
+    Success = "success",
+    /// None came.
+    Failure = "failure",
+});
+
+label!(/// How a validation ended.
+    Validation, "outcome", {
+    /// Valid at once.
+    Valid = "valid",
+    /// Valid after a re-ask.
+    Reasked = "reasked",
+    /// Not JSON.
+    InvalidJson = "invalid_json",
+    /// JSON, but not a decision.
+    SchemaViolation = "schema_violation",
+    /// An intent that is not on the allow-list.
+    UnknownTarget = "unknown_target",
+    /// Cut off at the token limit.
+    Truncated = "truncated",
+    /// The model refused.
+    Refused = "refused",
+    /// Nothing in it.
+    Empty = "empty",
+});
+
+label!(/// How a callback delivery ended, for good or for this try.
+    CallbackEnd, "outcome", {
+    /// Acknowledged by the receiver.
+    Delivered = "delivered",
+    /// Refused for good.
+    Rejected = "rejected",
+    /// Given up as unknown.
+    GaveUp = "gave_up",
+    /// Past its age limit.
+    Expired = "expired",
+});
+
+label!(/// Why a model stopped.
+    Finish, "reason", {
+    /// It was done.
+    Stop = "stop",
+    /// The token limit.
+    Length = "length",
+    /// A filter.
+    ContentFilter = "content_filter",
+    /// It wanted to call a tool.
+    Tool = "tool",
+    /// Anything else.
+    Other = "other",
+});
+
+label!(/// What an upstream's tokens were for.
+    TokenDirection, "direction", {
+    /// Prompt.
+    Input = "input",
+    /// Answer.
+    Output = "output",
+});
+
+pub use crate::{
+    message::{Lane, Reason},
+    outcome::Status,
+};
+
+impl Label for Status {
+    const NAME: &'static str = "status";
+    const ALL: &'static [Self] = &Self::ALL;
+    fn as_str(self) -> &'static str {
+        Self::as_str(self)
+    }
+}
+
+impl Label for Lane {
+    const NAME: &'static str = "lane";
+    const ALL: &'static [Self] = &Self::ALL;
+    fn as_str(self) -> &'static str {
+        Self::as_str(self)
+    }
+}
+
+impl Label for Reason {
+    const NAME: &'static str = "reason";
+    const ALL: &'static [Self] = &Self::ALL;
+    fn as_str(self) -> &'static str {
+        Self::as_str(self)
+    }
+}

@@ -1,0 +1,23 @@
+//! Tests through the real application and its ports. Pure tables stand beside the code they test.
+#![allow(
+    clippy::unwrap_used,
+    missing_docs,
+    reason = "a failed test shall panic where it failed, and its name is its documentation"
+)]
+
+mod support;
+
+mod answers;
+mod callbacks;
+mod customer_text;
+mod gateway_replies;
+mod history;
+mod ingress;
+mod journey;
+mod prompts;
+mod queue;
+mod settings;
+mod signatures;
+mod triggers;
+mod urls;
+mod worker;

@@ -1,0 +1,5 @@
+//! Both queue backends keep one contract: [`exercise`] states it, the siblings run it.
+
+mod embedded;
+mod exercise;
+mod rabbitmq;
