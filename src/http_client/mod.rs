@@ -1,0 +1,76 @@
+//! The one builder of HTTP clients, the one way to make an exchange, and the failures of an upstream in our words.
+
+mod exchange;
+mod failure;
+mod retry_after;
+
+use std::{sync::Arc, time::Duration};
+
+use reqwest::{dns::Resolve, redirect::Policy};
+
+pub use exchange::{Answer, Limits, exchange, read_limited};
+pub use failure::UpstreamError;
+pub use retry_after::retry_after;
+
+/// What we call ourselves towards others.
+const USER_AGENT: &str = concat!("cognigy-fallback-router/", env!("CARGO_PKG_VERSION"));
+
+/// Below the 60 s and more after which gateways and load balancers commonly close an idle connection, so that we seldom
+/// write into one that is just being closed.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// As many as one upstream sees at once: the worker's slots.
+const IDLE_PER_HOST: usize = 64;
+
+/// Settings of one client.
+#[derive(Clone, Debug)]
+pub struct ClientConfig {
+    /// Limit for making a connection.
+    pub connect_timeout: Duration,
+    /// Limit for a whole exchange, the body included; callers may set a shorter one for each request.
+    pub timeout: Duration,
+    /// Refuse `http://` URLs.
+    pub https_only: bool,
+}
+
+/// Builds a client: no redirects, no proxies from the environment, idle connections kept for reuse.
+///
+/// # Errors
+/// When the TLS roots cannot be loaded.
+pub fn build(config: &ClientConfig) -> Result<reqwest::Client, reqwest::Error> {
+    configured(config).build()
+}
+
+/// Builds a client as [`build`] does, with `resolver` for every host name. It is not asked about IP literals: their
+/// check stands before the request.
+///
+/// # Errors
+/// As [`build`].
+pub fn build_resolving(config: &ClientConfig, resolver: Arc<dyn Resolve>) -> Result<reqwest::Client, reqwest::Error> {
+    configured(config).dns_resolver(resolver).build()
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is the builder that everybody else uses")]
+fn configured(config: &ClientConfig) -> reqwest::ClientBuilder {
+    install_tls_provider();
+    reqwest::Client::builder()
+        .user_agent(USER_AGENT)
+        .redirect(Policy::none())
+        // A proxy would resolve names itself, past the guarded resolver of callbacks.
+        .no_proxy()
+        .https_only(config.https_only)
+        .connect_timeout(config.connect_timeout)
+        .timeout(config.timeout)
+        .pool_idle_timeout(IDLE_TIMEOUT)
+        .pool_max_idle_per_host(IDLE_PER_HOST)
+        .tcp_nodelay(true)
+}
+
+/// Chooses aws-lc-rs for this process, unless something chose before. Two providers are in the dependency tree, so
+/// rustls does not choose by itself.
+pub fn install_tls_provider() {
+    if rustls::crypto::CryptoProvider::get_default().is_none() {
+        // The error says that another thread was faster, with the same choice.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    }
+}
