@@ -36,9 +36,10 @@ impl UpstreamError {
         // Order matters: a connect that timed out is both, and a TLS failure shows as a failed connect.
         if error.is_timeout() {
             Self::Timeout
-        } else if error.is_builder() || caused_by_tls(error) {
+        } else if error.is_builder() || caused_by::<rustls::Error>(error) {
             Self::Tls
-        } else if error.is_decode() {
+        } else if error.is_decode() && !caused_by::<hyper::Error>(error) {
+            // The client calls every failure while reading a body so, a broken connection too.
             Self::Malformed("undecodable body")
         } else {
             Self::Connect
@@ -93,12 +94,12 @@ pub(super) fn status_label(status: u16) -> UpstreamStatus {
     }
 }
 
-fn caused_by_tls(error: &(dyn Error + 'static)) -> bool {
+fn caused_by<E: Error + 'static>(error: &(dyn Error + 'static)) -> bool {
     let mut next = Some(error);
     while let Some(cause) = next {
         // An I/O error's `source` skips the error it wraps.
         let wrapped = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        if cause.is::<rustls::Error>() || wrapped.is_some_and(|inner| inner.is::<rustls::Error>()) {
+        if cause.is::<E>() || wrapped.is_some_and(|inner| inner.is::<E>()) {
             return true;
         }
         next = cause.source();

@@ -59,6 +59,23 @@ pub struct ChatMessage {
     pub content: String,
 }
 
+/// What to ask a model.
+#[derive(Clone, Copy)]
+pub struct CompletionRequest<'a> {
+    /// The chat so far.
+    pub messages: &'a [ChatMessage],
+    /// Multiplies the configured `max_tokens`: 1, or more after an answer that was cut off at the limit.
+    pub max_tokens_factor: u32,
+}
+
+impl<'a> CompletionRequest<'a> {
+    /// A request with the configured token limit.
+    #[must_use]
+    pub fn new(messages: &'a [ChatMessage]) -> Self {
+        Self { messages, max_tokens_factor: 1 }
+    }
+}
+
 /// The raw text of a model's answer, and what it cost.
 #[derive(Clone)]
 pub struct Completion {
@@ -144,7 +161,7 @@ impl LlmClient {
     /// [`LlmError`], of the last model that was asked.
     pub async fn complete(
         &self,
-        _messages: &[ChatMessage],
+        _request: CompletionRequest<'_>,
         _until: Instant,
         _spent: &mut Spent,
     ) -> Result<Completion, LlmError> {

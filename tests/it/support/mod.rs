@@ -1,4 +1,4 @@
 //! What several tests need.
 
-pub mod broker;
-pub mod stub;
+pub(crate) mod broker;
+pub(crate) mod stub;
