@@ -37,7 +37,7 @@ pub enum KeyError {
 /// True for a secret with less than 32 bytes of key (the decoded ones after `whsec_`): usable, but worth a warning.
 #[must_use]
 pub fn weak(secret: &Secret) -> bool {
-    match secret.expose().strip_prefix(PREFIX).map(|encoded| decode(encoded)) {
+    match secret.expose().strip_prefix(PREFIX).map(decode) {
         Some(Ok(key)) => key.len() < STRONG,
         _ => secret.expose().len() < STRONG,
     }
