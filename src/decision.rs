@@ -1,5 +1,7 @@
 //! A decision: what the model answered, extracted, validated and cleaned.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -21,8 +23,16 @@ pub struct Decision {
 /// What the profile lets a decision contain.
 #[derive(Clone, Debug, Default)]
 pub struct DecisionRules {
-    /// Allowed intents; empty allows every name.
+    /// Allowed intents; empty allows every name. Compared without regard to case; this spelling wins.
     pub intents: Vec<String>,
+    /// Allowed parameter names by intent. An intent that is not listed here may have any parameter.
+    pub parameters: BTreeMap<String, Vec<String>>,
+    /// A confidence below this (0..=1) requires a human.
+    pub min_confidence: Option<f64>,
+    /// Intents that always require a human.
+    pub high_risk: Vec<String>,
+    /// Hosts that a link in the suggested response may lead to; `*.example.com` stands for every subdomain.
+    pub link_hosts: Vec<String>,
 }
 
 /// Why an answer is not a decision. Neither part holds any of the model's words.

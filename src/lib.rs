@@ -15,11 +15,13 @@
 
 // Floor 0, words: pure; no async, I/O, clock or environment.
 pub mod conversation;
+pub mod customer_text;
 pub mod decision;
 pub mod message;
 pub mod outcome;
 pub mod redaction;
 pub mod retry;
+pub mod safe_answer;
 pub mod secret;
 pub mod signature;
 pub mod strict_json;
