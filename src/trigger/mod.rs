@@ -1,7 +1,9 @@
 //! A trigger: one accepted request for help with a message that the bot did not understand.
 
+mod fields;
 mod id;
 mod parse;
+mod values;
 
 pub use id::{IdempotencyKey, TriggerId};
 pub use parse::Problem;
