@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+/// The intent of a decision whose own intent is not on the profile's allow-list.
+pub const UNKNOWN_INTENT: &str = "UNKNOWN";
+
 /// The validated answer of the model, in the field order of the outcome.
 #[derive(Clone, PartialEq, Serialize)]
 pub struct Decision {

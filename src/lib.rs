@@ -31,6 +31,7 @@ pub mod trigger;
 // Floor 1, instruments.
 pub mod egress;
 pub mod http_client;
+pub mod http_server;
 pub mod metrics;
 pub mod oauth;
 pub mod shutdown;

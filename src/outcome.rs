@@ -1,6 +1,6 @@
 //! An outcome: what is finally posted back. A decision, or the safe answer that sends the conversation to a human.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{
@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// How a trigger ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     /// The model decided.
@@ -153,9 +153,9 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// The outcome of a trigger that the model decided.
+    /// The outcome of a trigger that the model decided; `metadata` is the trigger's, masked.
     #[must_use]
-    pub fn decided(trigger: &Trigger, decision: Decision, meta: Meta) -> Self {
+    pub fn decided(trigger: &Trigger, metadata: Map<String, Value>, decision: Decision, meta: Meta) -> Self {
         Self {
             status: Status::Success,
             trigger_id: trigger.id,
@@ -164,7 +164,7 @@ impl Outcome {
             error: None,
             fallback_action: None,
             suggested_response: None,
-            metadata: trigger.body.metadata.clone(),
+            metadata,
             meta,
         }
     }

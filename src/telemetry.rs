@@ -5,7 +5,7 @@ use tracing_subscriber::EnvFilter;
 
 /// Settings of the log.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+
 pub struct Config {
     /// `json` or `text`.
     pub format: Format,
@@ -32,6 +32,11 @@ pub fn init(config: &Config) -> Result<(), String> {
     let filter = EnvFilter::try_new(directives(&config.level))
         .map_err(|problem| format!("log.level: {problem}; a level such as \"info\" would be right"))?;
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    std::panic::set_hook(Box::new(|panic| {
+        // Only where: the message of a panic can quote the text that caused it.
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        tracing::error!(event = "panic", place, "a part of the program panicked");
+    }));
     // A second start in the same process (tests) keeps the first subscriber.
     let _ = match config.format {
         Format::Json => lines.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init(),

@@ -1,2 +1,22 @@
-//! x
-fn main() {}
+//! `worker`: decides queued triggers and posts their outcomes.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::Parser;
+use cognigy_fallback_router::{
+    app,
+    config::{Role, Sources},
+};
+
+/// Decides queued triggers and posts their outcomes.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    /// Settings over the defaults (TOML); else the file named by CFR_CONFIG.
+    #[arg(long)]
+    config: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    app::main(Role::Worker, &Sources::of_process(Arguments::parse().config))
+}

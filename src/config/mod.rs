@@ -1,1 +1,226 @@
-//! config
+//! Settings: compiled-in defaults, one TOML file over them, then the environment. Nothing else reads the environment.
+
+mod check;
+mod environment;
+mod profile;
+mod secrets;
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use config::{FileFormat, Map, Value, ValueKind};
+use serde::Deserialize;
+
+pub use self::profile::{Profile, Webhook};
+use crate::{admin, ingress, queue, telemetry, worker};
+
+/// The defaults of everything but the profiles; also the manual of these keys.
+pub const DEFAULTS: &str = include_str!("default.toml");
+/// The defaults of every profile; also the manual of these keys.
+pub const PROFILE_DEFAULTS: &str = include_str!("profile.toml");
+
+/// All settings.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Config {
+    /// `[ingress]`
+    pub ingress: ingress::Config,
+    /// `[admin]`
+    pub admin: admin::Config,
+    /// `[queue]`
+    pub queue: QueueConfig,
+    /// `[worker]`
+    pub worker: worker::Config,
+    /// `[templates]`
+    pub templates: TemplatesConfig,
+    /// `[log]`
+    pub log: telemetry::Config,
+    /// `[profiles.NAME]`
+    pub profiles: BTreeMap<String, Profile>,
+}
+
+/// `[queue]`
+#[derive(Clone, Debug, Deserialize)]
+pub struct QueueConfig {
+    /// Which backend.
+    pub backend: Backend,
+    /// Ready triggers over which new ones are refused.
+    pub soft_limit: u64,
+    /// `[queue.rabbitmq]`
+    pub rabbitmq: queue::rabbitmq::Config,
+    /// `[queue.embedded]`
+    pub embedded: queue::embedded::Config,
+}
+
+/// The queue backends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Backend {
+    /// A RabbitMQ broker or cluster.
+    Rabbitmq,
+    /// A directory of one machine.
+    Embedded,
+}
+
+/// `[templates]`
+#[derive(Clone, Debug, Deserialize)]
+pub struct TemplatesConfig {
+    /// Where the template sets are; without it only the compiled-in set `default`.
+    #[serde(default)]
+    pub directory: Option<PathBuf>,
+}
+
+/// What a process does, and so which settings it cannot do without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Accepts triggers.
+    Ingress,
+    /// Decides and delivers.
+    Worker,
+    /// Both, in one process.
+    Serve,
+}
+
+impl Role {
+    /// The name in metrics and logs.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ingress => "ingress",
+            Self::Worker => "worker",
+            Self::Serve => "serve",
+        }
+    }
+
+    /// True for a process that answers webhooks.
+    #[must_use]
+    pub fn accepts(self) -> bool {
+        self != Self::Worker
+    }
+
+    /// True for a process that decides and delivers.
+    #[must_use]
+    pub fn works(self) -> bool {
+        self != Self::Ingress
+    }
+}
+
+/// Where settings come from; tests give their own.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    /// The TOML file, if there is one.
+    pub file: Option<PathBuf>,
+    /// The environment's variables.
+    pub environment: BTreeMap<String, String>,
+}
+
+/// Settings, and what is doubtful about them.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The settings.
+    pub config: Config,
+    /// Sentences for the log at start.
+    pub warnings: Vec<String>,
+}
+
+/// Everything that is wrong with the settings, a sentence each.
+#[derive(Debug, thiserror::Error)]
+#[error("the settings cannot be used:\n{}", .0.iter().map(|problem| format!("  - {problem}")).collect::<Vec<_>>().join("\n"))]
+pub struct Unusable(pub Vec<String>);
+
+impl Sources {
+    /// The process's own: `file`, else the variable `CFR_CONFIG`; the environment over a `.env` file where present.
+    #[must_use]
+    pub fn of_process(file: Option<PathBuf>) -> Self {
+        // A missing .env file is the normal case; variables that are set win over it.
+        let mut environment: BTreeMap<String, String> =
+            dotenvy::dotenv_iter().into_iter().flatten().flatten().collect();
+        environment.extend(
+            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))),
+        );
+        let file = file.or_else(|| environment.get("CFR_CONFIG").map(PathBuf::from));
+        Self { file, environment }
+    }
+}
+
+/// Reads, merges and checks the settings for a role.
+///
+/// # Errors
+/// [`Unusable`], with every problem that can be told apart.
+pub fn load(sources: &Sources, role: Role) -> Result<Loaded, Unusable> {
+    let mut problems = Vec::new();
+    let tree = merged(sources, &mut problems).map_err(|problem| Unusable(vec![problem]))?;
+    let mut tree = tree;
+    secrets::resolve(&mut tree, &mut problems);
+    let config = deserialised(&tree, &mut problems);
+    let mut warnings = Vec::new();
+    if let Some(config) = &config {
+        check::check(config, role, &mut problems, &mut warnings);
+    }
+    match config {
+        Some(mut config) if problems.is_empty() => {
+            config.profiles.values_mut().for_each(Profile::complete);
+            Ok(Loaded { config, warnings })
+        }
+        _ => Err(Unusable(problems)),
+    }
+}
+
+/// The layers over one another, each profile over the defaults of every profile.
+fn merged(sources: &Sources, problems: &mut Vec<String>) -> Result<Map<String, Value>, String> {
+    let mut layers = config::Config::builder();
+    if let Some(file) = &sources.file {
+        layers = layers.add_source(config::File::from(file.as_path()).format(FileFormat::Toml));
+    }
+    let overrides = environment::overrides(&sources.environment, problems);
+    let layers = layers
+        .add_source(environment::Overrides(overrides))
+        .build()
+        .map_err(|error| format!("the configuration file cannot be read: {error}"))?;
+    let given = layers.cache.into_table().map_err(|error| error.to_string())?;
+
+    let mut tree = parse(DEFAULTS)?;
+    let profile_defaults = parse(PROFILE_DEFAULTS)?;
+    let names = given.get("profiles").and_then(|profiles| profiles.clone().into_table().ok());
+    let mut profiles = Map::new();
+    for name in names.iter().flat_map(Map::keys).map(String::as_str).chain(["default"]) {
+        profiles.insert(name.to_owned(), Value::from(profile_defaults.clone()));
+    }
+    tree.insert("profiles".to_owned(), Value::from(profiles));
+    overlay(&mut tree, given);
+    Ok(tree)
+}
+
+fn parse(toml: &str) -> Result<Map<String, Value>, String> {
+    config::Config::builder()
+        .add_source(config::File::from_str(toml, FileFormat::Toml))
+        .build()
+        .and_then(|built| built.cache.into_table())
+        .map_err(|error| error.to_string())
+}
+
+/// Lays one tree over another: tables are merged, everything else is replaced.
+fn overlay(base: &mut Map<String, Value>, over: Map<String, Value>) {
+    for (key, value) in over {
+        match (base.get_mut(&key).map(|old| &mut old.kind), value.kind) {
+            (Some(ValueKind::Table(old)), ValueKind::Table(new)) => overlay(old, new),
+            (_, kind) => {
+                base.insert(key, Value::new(None, kind));
+            }
+        }
+    }
+}
+
+/// The typed settings; names every unknown key, and the first value of the wrong type in each section.
+fn deserialised(tree: &Map<String, Value>, problems: &mut Vec<String>) -> Option<Config> {
+    let root = Value::from(tree.clone());
+    let mut unknown = |path: serde_ignored::Path<'_>| {
+        problems.push(format!("{path}: there is no such setting; `cfr check-config --reference` lists them all"));
+    };
+    match serde_ignored::deserialize(root, &mut unknown) {
+        Ok(config) => Some(config),
+        Err(error) => {
+            let error: config::ConfigError = error;
+            problems.push(error.to_string());
+            None
+        }
+    }
+}

@@ -22,7 +22,7 @@ use allow_list::AllowList;
 
 /// What a profile allows its callbacks to reach.
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(default)]
 pub struct EgressConfig {
     /// Hosts that a trigger's `callbackUrl` may name: exact, or `*.example.com` for every name below; each with an
     /// optional `:port` (`:*` for any; the scheme's own otherwise). Empty: triggers may not name a callback.

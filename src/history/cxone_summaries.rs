@@ -13,7 +13,7 @@ use crate::{
 
 /// Settings of the provider.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+
 pub struct CxoneConfig {
     /// Base URL; paths are appended.
     pub base_url: String,

@@ -17,7 +17,7 @@ pub use cxone_summaries::CxoneConfig;
 
 /// Settings of a profile's history.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+
 pub struct Config {
     /// Where it comes from.
     pub provider: Provider,

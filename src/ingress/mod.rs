@@ -1,1 +1,92 @@
-//! ingress
+//! The ingress: signed triggers in, `202` only after the queue has confirmed them.
+
+mod error;
+mod known;
+mod signed;
+mod triggers;
+
+use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{Router, routing::post};
+use serde::Deserialize;
+
+use crate::{
+    egress::Egress, http_server::Limits, metrics::Metrics, queue::Publisher, signature::Verifier, time::EpochMs,
+    trigger::TriggerId,
+};
+
+use self::known::KnownTriggers;
+
+/// Settings of the ingress.
+#[derive(Clone, Debug, Deserialize)]
+
+pub struct Config {
+    /// Address of the webhook listener.
+    pub listen: SocketAddr,
+    /// Largest body of a trigger, in bytes.
+    pub max_body: usize,
+    /// Limit for receiving a body.
+    #[serde(with = "humantime_serde")]
+    pub body_timeout: Duration,
+    /// How long the id of an accepted trigger is known, so that a repeat is answered without queueing it again.
+    #[serde(with = "humantime_serde")]
+    pub known_for: Duration,
+    /// How many such ids are kept.
+    pub known_most: usize,
+    /// Limits of the listener's connections.
+    pub limits: Limits,
+}
+
+/// What the ingress knows of one bot.
+pub struct Profile {
+    /// Checks its requests.
+    pub verifier: Verifier,
+    /// Scores above this are refused: the bot understood the message.
+    pub threshold: f64,
+    /// The deadline of a trigger that names none.
+    pub deadline: Duration,
+    /// Decides over callback URLs that triggers name.
+    pub egress: Egress,
+}
+
+/// The parts that the handlers share.
+pub struct Ingress {
+    profiles: HashMap<String, Profile>,
+    publisher: Arc<dyn Publisher>,
+    known: KnownTriggers,
+    metrics: Arc<Metrics>,
+    max_body: usize,
+    body_timeout: Duration,
+}
+
+impl Ingress {
+    /// Puts the parts together. `accepted` are triggers that the queue remembers from before a restart.
+    #[must_use]
+    pub fn new(
+        config: &Config,
+        profiles: HashMap<String, Profile>,
+        publisher: Arc<dyn Publisher>,
+        accepted: Vec<(TriggerId, EpochMs)>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self {
+            profiles,
+            publisher,
+            known: KnownTriggers::new(config.known_for, config.known_most, accepted),
+            metrics,
+            max_body: config.max_body,
+            body_timeout: config.body_timeout,
+        }
+    }
+}
+
+/// The routes of the webhook listener.
+pub fn router(ingress: Arc<Ingress>) -> Router {
+    Router::new()
+        .route("/webhook/cognigy/fallback", post(triggers::receive_trigger))
+        .route("/webhook/cognigy/fallback/{profile}", post(triggers::receive_trigger))
+        .fallback(error::no_such_path)
+        .method_not_allowed_fallback(error::only_post)
+        .layer(axum::middleware::from_fn_with_state(Arc::clone(&ingress), triggers::observe))
+        .with_state(ingress)
+}

@@ -10,7 +10,7 @@ use crate::{metrics::Metrics, outcome::Usage, secret::Secret};
 
 /// Settings of a profile's model gateway.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+
 pub struct Config {
     /// Base URL, with or without `/v1`.
     pub base_url: Option<String>,

@@ -3,9 +3,11 @@
 //! Labels are closed enums ([`labels`]); all series exist, at zero, from the start.
 
 mod family;
+mod in_flight;
 pub mod labels;
 
 pub use family::{Counters, Counters2, Gauges, Histograms};
+pub use in_flight::InFlight;
 
 use prometheus::{Encoder, Histogram, HistogramOpts, IntCounter, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 

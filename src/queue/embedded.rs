@@ -9,7 +9,7 @@ use crate::metrics::Metrics;
 
 /// Settings of the embedded queue.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+
 pub struct Config {
     /// Where its files are; made if missing.
     pub directory: PathBuf,

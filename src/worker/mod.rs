@@ -1,1 +1,129 @@
-//! worker
+//! The worker: takes deliveries from the three lanes, each with its own slots, and settles every one of them.
+//!
+//! A lane's slots are its prefetch and its permits alike, so that nothing waits here that another worker could do.
+
+mod decide;
+mod decided;
+mod deliver;
+mod disposition;
+mod lane;
+mod late;
+mod record;
+
+use std::{collections::HashMap, num::NonZeroU16, sync::Arc, time::Duration};
+
+use serde::Deserialize;
+use tokio::time::Instant;
+
+use crate::{
+    callback::Callback,
+    message::Lane,
+    metrics::Metrics,
+    pipeline::Pipeline,
+    queue::{Queue, QueueError},
+    shutdown::Shutdown,
+};
+
+use self::decided::DecidedOutcomes;
+
+/// Settings of the worker.
+#[derive(Clone, Debug, Deserialize)]
+
+pub struct Config {
+    /// Deliveries worked on at once, by lane.
+    pub slots: Slots,
+    /// How long before a deadline work ends, so that the safe answer still leaves in time; at most a quarter of the
+    /// whole.
+    #[serde(with = "humantime_serde")]
+    pub reserve: Duration,
+    /// How long deliveries in flight may take after the stop signal; what is left then goes back to the queue.
+    #[serde(with = "humantime_serde")]
+    pub drain_timeout: Duration,
+}
+
+/// Slots of the lanes.
+#[derive(Clone, Copy, Debug, Deserialize)]
+
+pub struct Slots {
+    /// Triggers being decided; each may hold a model call.
+    pub work: NonZeroU16,
+    /// Triggers being answered without a model.
+    pub late: NonZeroU16,
+    /// Callbacks being posted.
+    pub outcome: NonZeroU16,
+}
+
+impl Slots {
+    fn of(self, lane: Lane) -> NonZeroU16 {
+        match lane {
+            Lane::Work => self.work,
+            Lane::Late => self.late,
+            Lane::Outcome => self.outcome,
+        }
+    }
+}
+
+/// What the worker knows of one bot.
+pub struct Profile {
+    /// Decides its triggers.
+    pub pipeline: Pipeline,
+    /// Posts its outcomes; none in mode `none`.
+    pub callback: Option<Arc<dyn Callback>>,
+    /// From storing an outcome until it is given up.
+    pub callback_max_age: Duration,
+}
+
+/// The parts that the lanes share.
+pub struct Worker {
+    profiles: HashMap<String, Profile>,
+    metrics: Arc<Metrics>,
+    decided: DecidedOutcomes,
+}
+
+impl Worker {
+    /// Puts the parts together.
+    #[must_use]
+    pub fn new(profiles: HashMap<String, Profile>, metrics: Arc<Metrics>) -> Self {
+        Self { profiles, metrics, decided: DecidedOutcomes::default() }
+    }
+}
+
+/// Works on all lanes until the shutdown has run its course. Returns true when every delivery in flight was finished.
+///
+/// # Errors
+/// When a lane cannot be consumed at all.
+pub async fn run(
+    worker: Arc<Worker>,
+    queue: Arc<dyn Queue>,
+    config: &Config,
+    shutdown: Shutdown,
+) -> Result<bool, QueueError> {
+    let mut lanes = tokio::task::JoinSet::new();
+    for lane in Lane::ALL {
+        let slots = config.slots.of(lane);
+        let consumer = queue.consumer(lane, slots).await?;
+        lanes.spawn(lane::run(lane, consumer, slots, Arc::clone(&worker), shutdown.clone(), config.drain_timeout));
+    }
+    let mut finished = true;
+    let mut failure = None;
+    while let Some(ended) = lanes.join_next().await {
+        match ended {
+            Ok(Ok(all)) => finished &= all,
+            // One lane that cannot go on ends the others in good order; the process then fails and is restarted.
+            Ok(Err(error)) => {
+                failure.get_or_insert(error);
+                shutdown.drain.cancel();
+            }
+            Err(_) => {
+                failure.get_or_insert(QueueError::Unusable("a lane panicked".to_owned()));
+                shutdown.drain.cancel();
+            }
+        }
+    }
+    failure.map_or(Ok(finished), Err)
+}
+
+/// The moment a drain that begins now must be over.
+fn drain_end(limit: Duration) -> Instant {
+    Instant::now() + limit
+}

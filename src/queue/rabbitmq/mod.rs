@@ -9,7 +9,7 @@ use crate::{metrics::Metrics, secret::Secret};
 
 /// Settings of the RabbitMQ backend.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+
 pub struct Config {
     /// AMQP URIs of the cluster's nodes, tried in random order. They hold a password.
     pub urls: Vec<Secret>,

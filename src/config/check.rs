@@ -1,0 +1,174 @@
+//! What the types cannot tell: missing and contradicting settings, each as a sentence that says what would be right.
+
+use std::time::Duration;
+
+use super::{Backend, Config, Profile, Role};
+use crate::{
+    callback::Mode,
+    egress::Egress,
+    history::Provider,
+    secret::Secret,
+    signature::{Scheme, Signer, Verifier, weak},
+};
+
+/// Checks everything a role needs.
+pub(super) fn check(config: &Config, role: Role, problems: &mut Vec<String>, warnings: &mut Vec<String>) {
+    let mut notes = Notes { problems, warnings };
+    numbers(config, &mut notes);
+    queue(config, &mut notes);
+    for (name, profile) in &config.profiles {
+        let key = |key: &str| format!("profiles.{name}.{key}");
+        if !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_') || name.is_empty() {
+            notes
+                .problem(&format!("profiles.{name}"), "a name has only letters, digits, - and _: it is part of a path");
+        }
+        general(profile, &key, &mut notes);
+        callback(profile, role, &key, &mut notes);
+        if role.accepts() {
+            webhook(profile, &key, &mut notes);
+        }
+        if role.works() {
+            upstreams(profile, &key, &mut notes);
+        }
+    }
+}
+
+struct Notes<'a> {
+    problems: &'a mut Vec<String>,
+    warnings: &'a mut Vec<String>,
+}
+
+impl Notes<'_> {
+    fn problem(&mut self, key: &str, sentence: impl std::fmt::Display) {
+        self.problems.push(format!("{key}: {sentence}"));
+    }
+
+    fn warning(&mut self, key: &str, sentence: impl std::fmt::Display) {
+        self.warnings.push(format!("{key}: {sentence}"));
+    }
+
+    fn within<T: PartialOrd + std::fmt::Debug>(&mut self, key: &str, value: T, least: T, most: T) {
+        if !(value >= least && value <= most) {
+            self.problem(key, format!("is {value:?}; from {least:?} to {most:?} would be right"));
+        }
+    }
+}
+
+const fn s(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+fn numbers(config: &Config, notes: &mut Notes<'_>) {
+    let ingress = &config.ingress;
+    notes.within("ingress.max_body", ingress.max_body, 1024, 4 * 1024 * 1024);
+    notes.within("ingress.body_timeout", ingress.body_timeout, s(1), s(120));
+    notes.within("ingress.known_for", ingress.known_for, s(0), s(24 * 3600));
+    notes.within("ingress.known_most", ingress.known_most, 0, 10_000_000);
+    notes.within("ingress.limits.connections", ingress.limits.connections, 1, 1_000_000);
+    notes.within("ingress.limits.header_timeout", ingress.limits.header_timeout, s(1), s(120));
+    notes.within("ingress.limits.idle_timeout", ingress.limits.idle_timeout, s(1), s(3600));
+    notes.within("ingress.limits.drain_delay", ingress.limits.drain_delay, s(0), s(300));
+    notes.within("ingress.limits.drain_timeout", ingress.limits.drain_timeout, s(0), s(300));
+    notes.within("worker.reserve", config.worker.reserve, s(0), s(60));
+    notes.within("worker.drain_timeout", config.worker.drain_timeout, s(0), s(3600));
+}
+
+fn queue(config: &Config, notes: &mut Notes<'_>) {
+    notes.within("queue.soft_limit", config.queue.soft_limit, 1, 10_000_000);
+    if config.queue.backend == Backend::Embedded {
+        return;
+    }
+    let rabbitmq = &config.queue.rabbitmq;
+    if rabbitmq.urls.is_empty() || rabbitmq.urls.iter().any(Secret::is_blank) {
+        notes.problem("queue.rabbitmq.urls", "is empty; amqp://user:password@host:5672/vhost would be right");
+    }
+    notes.within("queue.rabbitmq.channels", rabbitmq.channels, 1, 2000);
+    notes.within("queue.rabbitmq.channel_timeout", rabbitmq.channel_timeout, Duration::from_millis(1), s(30));
+    notes.within("queue.rabbitmq.confirm_timeout", rabbitmq.confirm_timeout, Duration::from_millis(100), s(60));
+    notes.within("queue.rabbitmq.connect_timeout", rabbitmq.connect_timeout, Duration::from_millis(100), s(60));
+    notes.within("queue.rabbitmq.heartbeat", rabbitmq.heartbeat, s(1), s(120));
+}
+
+fn general(profile: &Profile, key: &dyn Fn(&str) -> String, notes: &mut Notes<'_>) {
+    notes.within(&key("threshold"), profile.threshold, 0.0, 1.0);
+    notes.within(&key("deadline"), profile.deadline, s(1), s(300));
+    notes.within(&key("history.max_turns"), profile.history.max_turns, 0, 1000);
+    notes.within(&key("history.timeout"), profile.history.timeout, Duration::from_millis(1), s(300));
+    notes.within(&key("llm.reasks"), profile.llm.reasks, 0, 2);
+    notes.within(&key("llm.attempts"), profile.llm.attempts, 1, 10);
+    notes.within(&key("llm.temperature"), profile.llm.temperature, 0.0, 2.0);
+    notes.within(&key("llm.max_tokens"), profile.llm.max_tokens, 1, 100_000);
+    notes.within(&key("callback.timeout"), profile.callback.timeout, Duration::from_millis(100), s(120));
+    notes.within(&key("callback.max_age"), profile.callback.max_age, s(1), s(24 * 3600));
+}
+
+fn webhook(profile: &Profile, key: &dyn Fn(&str) -> String, notes: &mut Notes<'_>) {
+    let webhook = &profile.webhook;
+    let secrets = key("webhook.secrets");
+    if webhook.secrets.is_empty() {
+        let name = if secrets.starts_with("profiles.default.") { " (COGNIGY_WEBHOOK_SECRET)" } else { "" };
+        return notes.problem(&secrets, format!("no secret is set{name}; at least 32 random bytes would be right"));
+    }
+    if let Err(error) = Verifier::new(webhook.scheme, &webhook.secrets) {
+        return notes.problem(&secrets, format!("a secret {error}"));
+    }
+    if webhook.secrets.iter().any(weak) {
+        notes.warning(&secrets, "a secret is shorter than 32 bytes; it may be guessed");
+    }
+    if webhook.scheme == Scheme::ApiKey {
+        notes.warning(&key("webhook.scheme"), "api-key proves nothing about the body; use it over TLS only");
+    }
+}
+
+fn callback(profile: &Profile, role: Role, key: &dyn Fn(&str) -> String, notes: &mut Notes<'_>) {
+    let callback = &profile.callback;
+    if callback.mode == Mode::None {
+        return;
+    }
+    if callback.url.is_none() && callback.egress.allow_hosts.is_empty() {
+        let sentence = "neither a URL nor callback.egress.allow_hosts is set, so nobody could be answered; \
+                        one of the two, or callback.mode = \"none\", would be right";
+        notes.problem(&key("callback.url"), sentence);
+    }
+    if let Err(error) = Egress::new(&callback.egress, callback.url.as_deref()) {
+        notes.problem(&key("callback"), error);
+    }
+    if !role.works() {
+        return;
+    }
+    let secrets = if callback.secrets.is_empty() { &profile.webhook.secrets } else { &callback.secrets };
+    match Signer::new(secrets) {
+        Err(error) if secrets.is_empty() => {
+            let _ = error;
+            notes
+                .problem(&key("callback.secrets"), "no secret is set (COGNIGY_CALLBACK_SECRET) to sign callbacks with");
+        }
+        Err(error) => notes.problem(&key("callback.secrets"), format!("a secret {error}")),
+        Ok(_) if callback.secrets.is_empty() => {
+            notes.warning(&key("callback.secrets"), "none is set; callbacks are signed with the webhook's secrets");
+        }
+        Ok(_) => {}
+    }
+}
+
+fn upstreams(profile: &Profile, key: &dyn Fn(&str) -> String, notes: &mut Notes<'_>) {
+    let llm = &profile.llm;
+    required(llm.base_url.as_deref(), &key("llm.base_url"), "LLM_GATEWAY_BASE_URL", notes);
+    required(llm.api_key.as_ref().map(Secret::expose), &key("llm.api_key"), "LLM_GATEWAY_API_KEY", notes);
+    if llm.models.is_empty() || llm.models.iter().any(|model| model.trim().is_empty()) {
+        notes.problem(&key("llm.models"), "names no model; [\"gpt-4o-mini\"] would be right");
+    }
+    if profile.history.provider == Provider::CxoneSummaries {
+        let cxone = &profile.history.cxone;
+        required(cxone.client_id.as_deref(), &key("history.cxone.client_id"), "CXONE_CLIENT_ID", notes);
+        let secret = cxone.client_secret.as_ref().map(Secret::expose);
+        required(secret, &key("history.cxone.client_secret"), "CXONE_CLIENT_SECRET", notes);
+    }
+}
+
+fn required(value: Option<&str>, key: &str, variable: &str, notes: &mut Notes<'_>) {
+    if value.is_none_or(|value| value.trim().is_empty()) {
+        let hint = if key.starts_with("profiles.default.") { format!(" ({variable})") } else { String::new() };
+        notes.problem(key, format!("is not set{hint}"));
+    }
+}

@@ -1,0 +1,54 @@
+//! `[profiles.NAME]`: one bot.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use serde::Deserialize;
+
+use crate::{callback, history, llm, prompt::Intent, redaction, secret::Secret, signature::Scheme};
+
+/// The settings of one bot.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Profile {
+    /// Scores above this are refused.
+    pub threshold: f64,
+    /// From acceptance until the answer is worthless.
+    #[serde(with = "humantime_serde")]
+    pub deadline: Duration,
+    /// Name of the template set.
+    pub template: String,
+    /// Language of the safe answer where the trigger names none.
+    pub language: String,
+    /// Sentences that replace the built-in safe answers, by language.
+    #[serde(default)]
+    pub safe_answers: BTreeMap<String, String>,
+    /// What the model may choose from; empty: anything.
+    pub intents: Vec<Intent>,
+    /// `[profiles.NAME.webhook]`
+    pub webhook: Webhook,
+    /// `[profiles.NAME.history]`
+    pub history: history::Config,
+    /// `[profiles.NAME.llm]`
+    pub llm: llm::Config,
+    /// `[profiles.NAME.redaction]`
+    pub redaction: redaction::Config,
+    /// `[profiles.NAME.callback]`
+    pub callback: callback::Config,
+}
+
+/// `[profiles.NAME.webhook]`
+#[derive(Clone, Debug, Deserialize)]
+pub struct Webhook {
+    /// How requests are signed.
+    pub scheme: Scheme,
+    /// The live secrets, the current one first.
+    pub secrets: Vec<Secret>,
+}
+
+impl Profile {
+    /// Fills in what defaults to another setting.
+    pub(super) fn complete(&mut self) {
+        if self.callback.secrets.is_empty() {
+            self.callback.secrets.clone_from(&self.webhook.secrets);
+        }
+    }
+}

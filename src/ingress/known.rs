@@ -1,0 +1,154 @@
+//! Triggers that were accepted lately: a repeat is answered again, not queued again.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, SystemTime},
+};
+
+use tokio::sync::watch;
+
+use crate::{queue::QueueError, time::EpochMs, trigger::TriggerId};
+
+/// How the first request with an id ended, for those that came while it was still under way.
+pub(super) type Ending = Result<(), QueueError>;
+
+/// Ids of accepted triggers, bounded in time and number.
+#[derive(Clone)]
+pub(super) struct KnownTriggers {
+    known_for: Duration,
+    most: usize,
+    ids: Arc<Mutex<Ids>>,
+}
+
+#[derive(Default)]
+struct Ids {
+    known: HashMap<TriggerId, State>,
+    /// Accepted ids in the order of acceptance, for forgetting them.
+    accepted: VecDeque<(TriggerId, EpochMs)>,
+}
+
+enum State {
+    UnderWay(watch::Receiver<Option<Ending>>),
+    Accepted,
+}
+
+/// What is known of an id.
+pub(super) enum Known {
+    /// Nothing: the caller queues it and reports on the ticket.
+    New(Ticket),
+    /// Another request is queueing it just now.
+    UnderWay(watch::Receiver<Option<Ending>>),
+    /// It was accepted.
+    Accepted,
+}
+
+/// The right to queue an id. Dropped without [`Ticket::end`], the id is forgotten again.
+pub(super) struct Ticket {
+    id: TriggerId,
+    triggers: KnownTriggers,
+    ending: watch::Sender<Option<Ending>>,
+}
+
+impl KnownTriggers {
+    pub(super) fn new(known_for: Duration, most: usize, accepted: Vec<(TriggerId, EpochMs)>) -> Self {
+        let mut ids = Ids::default();
+        for (id, at) in accepted {
+            ids.known.insert(id, State::Accepted);
+            ids.accepted.push_back((id, at));
+        }
+        Self { known_for, most, ids: Arc::new(Mutex::new(ids)) }
+    }
+
+    /// Looks an id up and, if it is new, marks it as under way.
+    pub(super) fn look_up(&self, id: TriggerId) -> Known {
+        let mut ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
+        ids.forget(EpochMs::from(SystemTime::now()).minus(self.known_for), self.most);
+        match ids.known.get(&id) {
+            Some(State::Accepted) => Known::Accepted,
+            Some(State::UnderWay(ending)) => Known::UnderWay(ending.clone()),
+            None => {
+                let (ending, receiver) = watch::channel(None);
+                ids.known.insert(id, State::UnderWay(receiver));
+                Known::New(Ticket { id, triggers: self.clone(), ending })
+            }
+        }
+    }
+}
+
+impl Ids {
+    fn forget(&mut self, before: EpochMs, most: usize) {
+        while let Some((id, at)) = self.accepted.front().copied() {
+            if at >= before && self.accepted.len() <= most {
+                return;
+            }
+            self.accepted.pop_front();
+            self.known.remove(&id);
+        }
+    }
+}
+
+impl Ticket {
+    /// Tells how queueing ended: after success the id is known, after a failure it may be tried again.
+    pub(super) fn end(self, ending: Ending) {
+        if ending.is_ok() {
+            let mut ids = self.triggers.ids.lock().unwrap_or_else(PoisonError::into_inner);
+            ids.known.insert(self.id, State::Accepted);
+            ids.accepted.push_back((self.id, EpochMs::from(SystemTime::now())));
+        }
+        let _ = self.ending.send(Some(ending));
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        let mut ids = self.triggers.ids.lock().unwrap_or_else(PoisonError::into_inner);
+        if matches!(ids.known.get(&self.id), Some(State::UnderWay(_))) {
+            ids.known.remove(&self.id);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use uuid::Uuid;
+
+    fn id(number: u128) -> TriggerId {
+        TriggerId(Uuid::from_u128(number))
+    }
+
+    fn known(triggers: &KnownTriggers, number: u128) -> &'static str {
+        match triggers.look_up(id(number)) {
+            Known::New(_) => "new",
+            Known::UnderWay(_) => "under way",
+            Known::Accepted => "accepted",
+        }
+    }
+
+    fn accept(triggers: &KnownTriggers, number: u128) {
+        let Known::New(ticket) = triggers.look_up(id(number)) else { panic!("{number} is known") };
+        ticket.end(Ok(()));
+    }
+
+    #[test]
+    fn an_id_is_known_once_it_was_accepted_and_only_then() {
+        let triggers = KnownTriggers::new(Duration::from_secs(600), 10, Vec::new());
+        let Known::New(ticket) = triggers.look_up(id(1)) else { panic!("known") };
+        assert_eq!(known(&triggers, 1), "under way");
+        ticket.end(Err(QueueError::Unreachable(String::new())));
+        assert_eq!(known(&triggers, 1), "new", "a failure is forgotten");
+        accept(&triggers, 1);
+        assert_eq!(known(&triggers, 1), "accepted");
+    }
+
+    #[test]
+    fn the_oldest_ids_are_forgotten_past_the_number_and_past_the_time() {
+        let triggers = KnownTriggers::new(Duration::from_secs(600), 2, vec![(id(9), EpochMs(0))]);
+        assert_eq!(known(&triggers, 9), "new", "accepted too long ago");
+        for number in 1..=3 {
+            accept(&triggers, number);
+        }
+        assert_eq!([1, 2, 3].map(|number| known(&triggers, number)), ["new", "accepted", "accepted"]);
+    }
+}

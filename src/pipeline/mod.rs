@@ -1,0 +1,285 @@
+//! From a trigger to its outcome: the stages in order, one deadline for all of them, and the ladder of degradation.
+//!
+//! [`Pipeline::run`] cannot fail. Without a history it goes on without; without a usable answer it asks again; without
+//! a model or time it gives the safe answer. It knows nothing of queues, attempts or HTTP servers.
+
+mod asking;
+mod stages;
+
+use std::{sync::Arc, time::Duration};
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use tokio::time::Instant;
+
+pub use self::stages::Stages;
+use crate::{
+    conversation::Conversation,
+    customer_text,
+    decision::{Decision, DecisionSchema},
+    history::HistoryProvider,
+    llm::{LlmClient, LlmError, Spent},
+    metrics::{
+        Metrics,
+        labels::{Stage, StageFailure},
+    },
+    outcome::{Attempts, Degraded, Meta, Outcome, Status},
+    prompt::{Intent, Prompt, PromptInput, TemplateSet},
+    redaction::{RedactionRules, Redactor},
+    safe_answer::SafeAnswers,
+    time::{EpochMs, work_until},
+    trigger::{Trigger, TriggerBody, TriggerId},
+};
+
+/// How much of the conversation a prompt holds, and how long fetching it may take.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub struct HistoryLimits {
+    /// Newest turns to keep.
+    pub max_turns: usize,
+    /// Characters to keep, from the newest turn on.
+    pub max_characters: usize,
+    /// Limit for fetching it.
+    pub timeout: Duration,
+}
+
+/// Everything that decides the triggers of one profile.
+pub struct Pipeline {
+    /// Where the conversation comes from.
+    pub history: Arc<dyn HistoryProvider>,
+    /// How much of it is used.
+    pub history_limits: HistoryLimits,
+    /// What is masked before a model sees it.
+    pub redaction: RedactionRules,
+    /// The prompt.
+    pub templates: TemplateSet,
+    /// What the model may choose from; empty: anything.
+    pub intents: Vec<Intent>,
+    /// The model.
+    pub llm: LlmClient,
+    /// How often it is asked again after an invalid answer.
+    pub reasks: u32,
+    /// What its answer must be.
+    pub schema: DecisionSchema,
+    /// What is said when there is no decision.
+    pub safe_answers: SafeAnswers,
+    /// How long before the deadline work ends.
+    pub reserve: Duration,
+    /// Where stages are counted.
+    pub metrics: Arc<Metrics>,
+}
+
+/// An outcome, and how long each stage took for the log.
+pub struct Decided {
+    /// The outcome.
+    pub outcome: Outcome,
+    /// The stages.
+    pub stages: Stages,
+}
+
+/// Why there is a safe answer instead of a decision.
+struct NoDecision {
+    status: Status,
+    error: &'static str,
+}
+
+/// What a run gathers on its way, whichever way it ends.
+#[derive(Default)]
+struct Run {
+    degraded: Vec<Degraded>,
+    spent: Spent,
+    model: Option<String>,
+    stages: Stages,
+}
+
+impl Pipeline {
+    /// Decides a trigger. `now` is the time of the call, `attempt` the number of this delivery, for the outcome's meta.
+    pub async fn run(&self, trigger: &Trigger, now: EpochMs, attempt: u32) -> Decided {
+        let started = Instant::now();
+        let until = started + work_until(trigger.accepted_at, trigger.deadline, self.reserve).since(now);
+        let mut run = Run::default();
+        let mut redactor = Redactor::new(&self.redaction);
+        let body = redacted(&trigger.body, &mut redactor);
+        let result = if started < until {
+            self.decide(trigger, &body, &mut redactor, until, &mut run).await
+        } else {
+            Err(NoDecision { status: Status::Expired, error: "deadline_passed" })
+        };
+        if redactor.redacted() {
+            run.degraded.push(Degraded::Redacted);
+        }
+        run.stages.total = started.elapsed();
+        let ended_at = now.plus(run.stages.total);
+        let meta = self.meta(trigger, &run, ended_at, attempt);
+        self.metrics.overhead.observe(run.stages.overhead(run.spent.upstream).as_secs_f64());
+        let outcome = match result {
+            Ok(decision) => Outcome::decided(trigger, body.metadata, decision, meta),
+            Err(NoDecision { status, error }) => {
+                let answer = self.safe_answers.pick(trigger.body.language.as_deref()).to_owned();
+                let conversation_id = trigger.body.conversation_id.clone();
+                Outcome::safe(trigger.id, conversation_id, body.metadata, status, error, answer, meta)
+            }
+        };
+        Decided { outcome, stages: run.stages }
+    }
+
+    async fn decide(
+        &self,
+        trigger: &Trigger,
+        body: &TriggerBody,
+        redactor: &mut Redactor<'_>,
+        until: Instant,
+        run: &mut Run,
+    ) -> Result<Decision, NoDecision> {
+        let conversation = self.conversation(trigger, redactor, until, run).await;
+        let prompt = self.prompt(body, &conversation, trigger.id, run)?;
+        self.ask(prompt, until, run).await
+    }
+
+    /// The conversation, as far as it can be had: what the trigger brings, else what the provider gives in time.
+    async fn conversation(
+        &self,
+        trigger: &Trigger,
+        redactor: &mut Redactor<'_>,
+        until: Instant,
+        run: &mut Run,
+    ) -> Conversation {
+        let started = Instant::now();
+        let fetched = if trigger.body.history.is_empty() {
+            let until = until.min(started + self.history_limits.timeout);
+            match tokio::time::timeout_at(until, self.history.fetch(trigger, until)).await {
+                Ok(Ok(conversation)) => Ok(conversation),
+                Ok(Err(error)) => Err(stages::failure(&error)),
+                Err(_) => Err(StageFailure::Timeout),
+            }
+        } else {
+            Ok(Conversation { turns: trigger.body.history.clone(), ..Conversation::default() })
+        };
+        run.stages.history = self.observe(Stage::History, started);
+        let conversation = fetched.unwrap_or_else(|failure| {
+            self.metrics.stage_failures.get(Stage::History, failure).inc();
+            run.degraded.push(Degraded::NoHistory);
+            Conversation::default()
+        });
+        let limits = self.history_limits;
+        let mut conversation = conversation.last(limits.max_turns, limits.max_characters);
+        for (flag, degraded) in
+            [(conversation.partial, Degraded::PartialHistory), (conversation.truncated, Degraded::TruncatedHistory)]
+        {
+            if flag {
+                run.degraded.push(degraded);
+            }
+        }
+        for turn in &mut conversation.turns {
+            turn.text = cleaned(&turn.text, redactor);
+        }
+        conversation
+    }
+
+    fn prompt(
+        &self,
+        body: &TriggerBody,
+        conversation: &Conversation,
+        id: TriggerId,
+        run: &mut Run,
+    ) -> Result<Prompt, NoDecision> {
+        let started = Instant::now();
+        let block_id = format!("{:032x}", rand::random::<u128>());
+        let input = PromptInput { trigger: body, conversation, intents: &self.intents, block_id: &block_id };
+        let prompt = self.templates.render(&input);
+        run.stages.prompt = self.observe(Stage::Prompt, started);
+        prompt.map_err(|problem| {
+            self.metrics.stage_failures.get(Stage::Prompt, StageFailure::Internal).inc();
+            tracing::error!(event = "prompt_failed", trigger_id = %id, error = %problem, "a prompt could not be rendered");
+            NoDecision { status: Status::InternalError, error: "prompt_failed" }
+        })
+    }
+
+    fn meta(&self, trigger: &Trigger, run: &Run, ended_at: EpochMs, attempt: u32) -> Meta {
+        if run.spent.calls > 0 {
+            self.metrics.llm_attempts.observe(f64::from(run.spent.calls));
+        }
+        Meta {
+            profile: trigger.profile.clone(),
+            model: run.model.clone(),
+            template: Some(self.templates.id().to_owned()),
+            degraded: run.degraded.clone(),
+            attempts: Attempts { llm: run.spent.calls, work: attempt },
+            usage: run.spent.usage,
+            duration_ms: u64::try_from(ended_at.since(trigger.accepted_at).as_millis()).unwrap_or(u64::MAX),
+            late: ended_at > trigger.deadline,
+        }
+    }
+
+    /// The safe outcome of a trigger of which only ids are known: it never came to, or through, [`Pipeline::run`].
+    #[must_use]
+    pub fn give_up(&self, ids: &Unheard<'_>, status: Status, error: &'static str, now: EpochMs) -> Outcome {
+        let metadata = TriggerBody::parse(ids.body).map(|body| body.metadata).unwrap_or_default();
+        let mut redactor = Redactor::new(&self.redaction);
+        let metadata = redacted_metadata(&metadata, &mut redactor);
+        let meta = Meta {
+            profile: ids.profile.to_owned(),
+            attempts: Attempts { llm: 0, work: ids.attempt },
+            duration_ms: u64::try_from(now.since(ids.accepted_at).as_millis()).unwrap_or(u64::MAX),
+            late: now > ids.deadline,
+            ..Meta::default()
+        };
+        let answer = self.safe_answers.pick(ids.language).to_owned();
+        Outcome::safe(ids.trigger_id, ids.conversation_id.to_owned(), metadata, status, error, answer, meta)
+    }
+
+    fn observe(&self, stage: Stage, started: Instant) -> Duration {
+        let took = started.elapsed();
+        self.metrics.stage_duration.get(stage).observe(took.as_secs_f64());
+        took
+    }
+}
+
+/// A trigger that could not be heard: its ids, and a body that may not be one.
+pub struct Unheard<'a> {
+    /// Its identity.
+    pub trigger_id: TriggerId,
+    /// Its profile.
+    pub profile: &'a str,
+    /// Its conversation.
+    pub conversation_id: &'a str,
+    /// BCP 47.
+    pub language: Option<&'a str>,
+    /// When it was accepted.
+    pub accepted_at: EpochMs,
+    /// When its answer should have left.
+    pub deadline: EpochMs,
+    /// Number of the delivery.
+    pub attempt: u32,
+    /// The body, for its metadata.
+    pub body: &'a [u8],
+}
+
+/// The body with everything in it cleaned and masked that a template could use.
+fn redacted(body: &TriggerBody, redactor: &mut Redactor<'_>) -> TriggerBody {
+    let mut body = body.clone();
+    body.last_message = cleaned(&body.last_message, redactor);
+    body.metadata = redacted_metadata(&body.metadata, redactor);
+    // Templates get the fetched conversation instead.
+    body.history.clear();
+    body
+}
+
+fn redacted_metadata(metadata: &Map<String, Value>, redactor: &mut Redactor<'_>) -> Map<String, Value> {
+    let mut metadata = metadata.clone();
+    metadata.values_mut().for_each(|value| redactor.redact_value(value));
+    metadata
+}
+
+fn cleaned(text: &str, redactor: &mut Redactor<'_>) -> String {
+    redactor.redact(&customer_text::clean(text)).into_owned()
+}
+
+impl From<LlmError> for NoDecision {
+    fn from(error: LlmError) -> Self {
+        let status = match error {
+            LlmError::ContentRefused => Status::ContentRefused,
+            _ => Status::LlmUnavailable,
+        };
+        Self { status, error: error.code() }
+    }
+}

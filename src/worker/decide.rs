@@ -1,0 +1,123 @@
+//! The work lane: a trigger becomes an outcome, which is stored before the trigger is forgotten.
+
+use std::{
+    panic::AssertUnwindSafe,
+    time::{Duration, SystemTime},
+};
+
+use futures_util::FutureExt;
+
+use super::{
+    Profile, Worker,
+    decided::Decided,
+    disposition::{OwnFailure, own_failure},
+    record::{self, Frozen},
+};
+use crate::{
+    message::{Disposition, ENVELOPE_VERSION, Envelope, Lane, Message, Reason},
+    queue::{Delivery, QueueError},
+    time::EpochMs,
+    trigger::{Trigger, TriggerBody},
+};
+
+/// Before an outcome whose storing failed is stored again: whatever refused it needs a moment.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Decides one trigger and stores its outcome.
+pub(super) async fn decide(worker: &Worker, delivery: Delivery) {
+    let envelope = &delivery.message.envelope;
+    if let Some(decided) = worker.decided.get(envelope) {
+        return settle_decided(worker, delivery, decided).await;
+    }
+    let Some((profile, trigger)) = understood(worker, &delivery.message) else {
+        return to_late(delivery, Reason::Unreadable).await;
+    };
+    let now = EpochMs::from(SystemTime::now());
+    worker.metrics.queue_wait.observe(now.since(envelope.accepted_at).as_secs_f64());
+    let attempt = envelope.attempt + delivery.returns;
+    let run = AssertUnwindSafe(async {
+        let decided = profile.pipeline.run(&trigger, now, attempt).await;
+        record::freeze(&decided.outcome, decided.stages, envelope, EpochMs::from(SystemTime::now()))
+    });
+    match run.catch_unwind().await {
+        Ok(Ok(outcome)) => store(worker, delivery, outcome).await,
+        // The outcome of a run always serialises; a failure to is as unforeseen as a panic.
+        Ok(Err(_)) | Err(_) => {
+            worker.metrics.panics.get(Lane::Work).inc();
+            try_again(delivery).await;
+        }
+    }
+}
+
+/// A trigger that was decided here already: its outcome is stored again, or the leftover is dropped.
+pub(super) async fn settle_decided(worker: &Worker, delivery: Delivery, decided: Decided) {
+    match decided {
+        Decided::Stored => settle(delivery, Disposition::Ack).await,
+        Decided::Unconfirmed(outcome) => {
+            tokio::time::sleep(PAUSE).await;
+            store(worker, delivery, outcome).await;
+        }
+    }
+}
+
+/// The trigger, if this program knows its version, its profile and its form.
+fn understood<'w>(worker: &'w Worker, message: &Message) -> Option<(&'w Profile, Trigger)> {
+    let envelope = &message.envelope;
+    if envelope.version != ENVELOPE_VERSION {
+        return None;
+    }
+    let profile = worker.profiles.get(&envelope.profile)?;
+    let body = TriggerBody::parse(&message.body).ok()?;
+    let trigger = Trigger {
+        id: envelope.trigger_id,
+        profile: envelope.profile.clone(),
+        accepted_at: envelope.accepted_at,
+        deadline: envelope.deadline,
+        body,
+    };
+    Some((profile, trigger))
+}
+
+/// Stores a decided outcome and forgets the trigger. Until that is certain, the outcome is kept for the redelivery.
+pub(super) async fn store(worker: &Worker, delivery: Delivery, outcome: Frozen) {
+    let trigger = delivery.message.envelope.clone();
+    match delivery.hand_over(Lane::Outcome, &outcome.message).await {
+        Ok(_) => {
+            worker.decided.keep(&trigger, Decided::Stored);
+            worker.metrics.outcomes.get(outcome.status).inc();
+        }
+        Err(error) => {
+            log_failure(&trigger, &error);
+            worker.decided.keep(&trigger, Decided::Unconfirmed(outcome));
+        }
+    }
+}
+
+async fn to_late(delivery: Delivery, reason: Reason) {
+    let mut message = delivery.message.clone();
+    message.envelope.reason = Some(reason);
+    if let Err(error) = delivery.hand_over(Lane::Late, &message).await {
+        log_failure(&message.envelope, &error);
+    }
+}
+
+/// Our own failure: a few more tries, then the late lane.
+async fn try_again(delivery: Delivery) {
+    match own_failure(delivery.message.envelope.attempt) {
+        OwnFailure::Retry { after } => settle(delivery, Disposition::Retry { after }).await,
+        OwnFailure::GiveUp => to_late(delivery, Reason::Exhausted).await,
+    }
+}
+
+/// Settles a delivery. If that fails nothing is lost: the message comes back.
+pub(super) async fn settle(delivery: Delivery, disposition: Disposition) {
+    let envelope = delivery.message.envelope.clone();
+    if let Err(error) = delivery.settle(disposition).await {
+        log_failure(&envelope, &error);
+    }
+}
+
+fn log_failure(envelope: &Envelope, error: &QueueError) {
+    let id = envelope.trigger_id;
+    tracing::warn!(event = "settlement_failed", trigger_id = %id, error = %error, "a delivery comes back");
+}

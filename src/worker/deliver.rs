@@ -1,0 +1,97 @@
+//! The outcome lane: a stored outcome is posted until it is acknowledged, refused or too old.
+
+use std::{panic::AssertUnwindSafe, time::SystemTime};
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use tokio::time::Instant;
+
+use super::{
+    Profile, Worker, decide,
+    disposition::{Age, after_callback},
+    record::Record,
+};
+use crate::{
+    callback::{CallbackError, StoredOutcome},
+    message::{Disposition, Envelope, Lane, Reason},
+    metrics::labels::{CallbackEnd, Stage, StageFailure},
+    queue::Delivery,
+    time::EpochMs,
+};
+
+/// Posts one outcome once and settles its delivery by the answer.
+pub(super) async fn deliver(worker: &Worker, delivery: Delivery) {
+    let message = delivery.message.clone();
+    let known =
+        worker.profiles.get(&message.envelope.profile).zip(serde_json::from_slice::<Record<'_>>(&message.body).ok());
+    let Some((profile, record)) = known else {
+        return decide::settle(delivery, Disposition::DeadLetter { reason: Reason::Unreadable }).await;
+    };
+    // A worker that was frozen may hold a message that another one has posted meanwhile.
+    if !delivery.is_live() {
+        return;
+    }
+    let Some(result) = post(worker, profile, &message.envelope, &record).await else {
+        // A panic: unsettled, the message comes back, and in the end goes to the dead letters.
+        worker.metrics.panics.get(Lane::Outcome).inc();
+        return;
+    };
+    let now = EpochMs::from(SystemTime::now());
+    let stored_at = message.envelope.stored_at.unwrap_or(message.envelope.accepted_at);
+    let age = Age { stored_at, now, max: profile.callback_max_age };
+    let disposition = after_callback(&result, message.envelope.attempt, age);
+    finish(worker, &message.envelope, &record, &disposition, now);
+    decide::settle(delivery, disposition).await;
+}
+
+/// One try; `None` after a panic.
+async fn post(
+    worker: &Worker,
+    profile: &Profile,
+    envelope: &Envelope,
+    record: &Record<'_>,
+) -> Option<Result<(), CallbackError>> {
+    let Some(callback) = &profile.callback else { return Some(Ok(())) };
+    let outcome = StoredOutcome {
+        trigger_id: envelope.trigger_id,
+        url: envelope.callback.clone(),
+        body: Bytes::copy_from_slice(record.outcome.get().as_bytes()),
+        attempt: envelope.attempt,
+    };
+    let started = Instant::now();
+    let sending = AssertUnwindSafe(callback.send(&outcome, EpochMs::from(SystemTime::now())));
+    let result = sending.catch_unwind().await.ok()?;
+    worker.metrics.stage_duration.get(Stage::Callback).observe(started.elapsed().as_secs_f64());
+    if let Err(error) = &result {
+        let failure = match error {
+            CallbackError::Rejected(_) => StageFailure::Rejected,
+            _ => StageFailure::Unavailable,
+        };
+        worker.metrics.stage_failures.get(Stage::Callback, failure).inc();
+        tracing::info!(
+            event = "callback_failed",
+            trigger_id = %envelope.trigger_id,
+            attempt = envelope.attempt,
+            error = %error,
+            "a callback was not acknowledged"
+        );
+    }
+    Some(result)
+}
+
+/// Counts and logs a trigger that ends here, one way or the other.
+fn finish(worker: &Worker, envelope: &Envelope, record: &Record<'_>, disposition: &Disposition, now: EpochMs) {
+    let end = match disposition {
+        Disposition::Retry { .. } => return,
+        Disposition::Ack => CallbackEnd::Delivered,
+        Disposition::DeadLetter { reason: Reason::CallbackExpired } => CallbackEnd::Expired,
+        Disposition::DeadLetter { reason: Reason::CallbackUnknown } => CallbackEnd::GaveUp,
+        Disposition::DeadLetter { .. } => CallbackEnd::Rejected,
+    };
+    let metrics = &worker.metrics;
+    metrics.callback_deliveries.get(end).inc();
+    metrics.callback_attempts.observe(f64::from(envelope.attempt));
+    let total = now.since(envelope.accepted_at);
+    metrics.trigger_duration.get(record.status).observe(total.as_secs_f64());
+    super::record::log_finished(envelope, record, end, total);
+}

@@ -1,0 +1,67 @@
+//! The loop of one lane: a permit and the next delivery together, each delivery in a task of its own.
+
+use std::{num::NonZeroU16, sync::Arc, time::Duration};
+
+use tokio::sync::Semaphore;
+use tokio_util::task::TaskTracker;
+
+use super::{Worker, decide, deliver, drain_end, late};
+use crate::{
+    message::Lane,
+    metrics::InFlight,
+    queue::{Consumer, Delivery, QueueError},
+    shutdown::Shutdown,
+};
+
+/// Works on one lane until the stop signal, then waits for what is in flight. True when all of it was finished.
+pub(super) async fn run(
+    lane: Lane,
+    mut consumer: Box<dyn Consumer>,
+    slots: NonZeroU16,
+    worker: Arc<Worker>,
+    shutdown: Shutdown,
+    drain_timeout: Duration,
+) -> Result<bool, QueueError> {
+    worker.metrics.slots.get(lane).set(i64::from(slots.get()));
+    let permits = Arc::new(Semaphore::new(slots.get().into()));
+    let in_flight = TaskTracker::new();
+    let ended = loop {
+        // One future: with the permit awaited outside of it, a full worker would not hear the stop signal.
+        let next = async {
+            let permit = Arc::clone(&permits).acquire_owned().await;
+            (permit, consumer.next().await)
+        };
+        tokio::select! {
+            biased;
+            () = shutdown.drain.cancelled() => break Ok(()),
+            (permit, delivery) = next => match delivery {
+                Ok(Some(delivery)) => {
+                    let worker = Arc::clone(&worker);
+                    let counted = InFlight::count(worker.metrics.in_flight.get(lane));
+                    in_flight.spawn(async move {
+                        handle(lane, &worker, delivery).await;
+                        drop((permit, counted));
+                    });
+                }
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(error),
+            }
+        }
+    };
+    worker.metrics.draining.set(1);
+    consumer.stop().await;
+    in_flight.close();
+    let finished = tokio::select! {
+        ended = tokio::time::timeout_at(drain_end(drain_timeout), in_flight.wait()) => ended.is_ok(),
+        () = shutdown.abort.cancelled() => false,
+    };
+    ended.map(|()| finished)
+}
+
+async fn handle(lane: Lane, worker: &Worker, delivery: Delivery) {
+    match lane {
+        Lane::Work => decide::decide(worker, delivery).await,
+        Lane::Late => late::answer(worker, delivery).await,
+        Lane::Outcome => deliver::deliver(worker, delivery).await,
+    }
+}

@@ -1,0 +1,138 @@
+//! The body of a message in the outcome lane: the frozen outcome, and beside it what only the router needs.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::{
+    message::{Envelope, Message},
+    metrics::labels::{CallbackEnd, Label as _},
+    outcome::{Meta, Outcome, Status},
+    pipeline::Stages,
+    time::EpochMs,
+};
+
+/// A stored outcome. `outcome` keeps its bytes exactly, so every callback try repeats them.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Record<'a> {
+    /// How the trigger ended.
+    pub(super) status: Status,
+    /// Its error code, for the log.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub(super) error: Option<&'a str>,
+    /// Figures for the log line of the finished trigger.
+    pub(super) figures: Figures,
+    /// The outcome's JSON.
+    #[serde(borrow)]
+    pub(super) outcome: &'a RawValue,
+}
+
+/// What the log says of a finished trigger.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Figures {
+    /// From acceptance until the decision.
+    pub(super) decided_ms: u64,
+    /// Calls of the model gateway.
+    pub(super) llm_calls: u32,
+    /// Deliveries to a worker.
+    pub(super) work_attempts: u32,
+    /// Tokens of the prompts; `None` where unknown.
+    pub(super) prompt_tokens: Option<u64>,
+    /// Tokens of the answers.
+    pub(super) completion_tokens: Option<u64>,
+    /// Times of the stages.
+    pub(super) stages: Stages,
+}
+
+impl Figures {
+    fn of(meta: &Meta, stages: Stages) -> Self {
+        Self {
+            decided_ms: meta.duration_ms,
+            llm_calls: meta.attempts.llm,
+            work_attempts: meta.attempts.work,
+            prompt_tokens: meta.usage.map(|usage| usage.prompt_tokens),
+            completion_tokens: meta.usage.map(|usage| usage.completion_tokens),
+            stages,
+        }
+    }
+}
+
+/// An outcome ready to be stored.
+#[derive(Clone)]
+pub(super) struct Frozen {
+    /// How the trigger ended.
+    pub(super) status: Status,
+    /// The message for the outcome lane.
+    pub(super) message: Message,
+}
+
+/// Freezes an outcome into the message that the outcome lane will hold.
+///
+/// # Errors
+/// Never in practice: an outcome is made of types that serialise.
+pub(super) fn freeze(
+    outcome: &Outcome,
+    stages: Stages,
+    trigger: &Envelope,
+    stored_at: EpochMs,
+) -> serde_json::Result<Frozen> {
+    let json = serde_json::value::to_raw_value(outcome)?;
+    let figures = Figures::of(&outcome.meta, stages);
+    let record = Record { status: outcome.status, error: outcome.error, figures, outcome: &json };
+    let envelope = Envelope {
+        stored_at: Some(stored_at),
+        attempt: 1,
+        not_before: None,
+        reason: None,
+        version: crate::message::ENVELOPE_VERSION,
+        ..trigger.clone()
+    };
+    let message = Message { envelope, body: Bytes::from(serde_json::to_vec(&record)?) };
+    Ok(Frozen { status: outcome.status, message })
+}
+
+/// The one log line of a trigger that ended. Ids and figures only.
+pub(super) fn log_finished(envelope: &Envelope, record: &Record<'_>, end: CallbackEnd, total: Duration) {
+    let figures = &record.figures;
+    tracing::info!(
+        event = "trigger_finished",
+        trigger_id = %envelope.trigger_id,
+        profile = %envelope.profile,
+        status = record.status.as_str(),
+        error = record.error,
+        callback = end.as_str(),
+        callback_attempts = envelope.attempt,
+        work_attempts = figures.work_attempts,
+        llm_calls = figures.llm_calls,
+        prompt_tokens = figures.prompt_tokens,
+        completion_tokens = figures.completion_tokens,
+        history_us = micros(figures.stages.history),
+        prompt_us = micros(figures.stages.prompt),
+        llm_us = micros(figures.stages.llm),
+        decision_us = micros(figures.stages.decision),
+        decided_ms = figures.decided_ms,
+        total_ms = u64::try_from(total.as_millis()).unwrap_or(u64::MAX),
+        "a trigger has ended"
+    );
+}
+
+fn micros(span: Duration) -> u64 {
+    u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_outcome_keeps_its_bytes_through_the_record() {
+        let outcome = r#"{"status":"success", "metadata":{"b":1.50,"a":"é"}}"#;
+        let raw: Box<RawValue> = serde_json::from_str(outcome).unwrap();
+        let record = Record { status: Status::Success, error: None, figures: Figures::default(), outcome: &raw };
+        let bytes = serde_json::to_vec(&record).unwrap();
+        let read: Record<'_> = serde_json::from_slice(&bytes).unwrap();
+        assert_eq!(read.outcome.get(), outcome);
+    }
+}
