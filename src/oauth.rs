@@ -1,8 +1,37 @@
 //! Access tokens by OAuth 2.0 client credentials: one refresh in flight, renewed before they expire.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
-use crate::{http_client::UpstreamError, metrics::Metrics, secret::Secret};
+use futures_util::{
+    FutureExt,
+    future::{BoxFuture, Shared},
+};
+use serde::Deserialize;
+use tokio::time::{Instant, timeout};
+
+use crate::{
+    http_client::{Limits, UpstreamError, exchange},
+    metrics::{
+        Metrics,
+        labels::{TokenRefresh, Upstream},
+    },
+    secret::Secret,
+};
+
+/// A token is renewed this long before it expires, or at half its life if that is shorter than twice this.
+const MARGIN: Duration = Duration::from_secs(60);
+
+/// Life of a token whose answer does not say, as the original service assumed.
+const DEFAULT_LIFE_SECONDS: u64 = 3_600;
+
+/// No token is kept longer than a day, whatever its answer says.
+const LONGEST_LIFE_SECONDS: u64 = 86_400;
+
+/// Bounds of one refresh. It goes on for those who come later when the first one who asked gave up.
+const REFRESH_LIMITS: Limits = Limits { time: Duration::from_secs(10), body: 64 * 1024 };
 
 /// Where and with what to ask for tokens.
 #[derive(Clone, Debug)]
@@ -15,29 +44,177 @@ pub struct OauthConfig {
     pub client_secret: Secret,
     /// Requested scopes, separated by spaces.
     pub scope: String,
+    /// Whom the requests are counted for.
+    pub upstream: Upstream,
 }
 
 /// Gives out the current token and refreshes it, once for all who wait.
-pub struct TokenSource {}
+pub struct TokenSource {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    client: reqwest::Client,
+    config: OauthConfig,
+    metrics: Arc<Metrics>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    held: Option<Held>,
+    refresh: Option<Refresh>,
+}
+
+type Refresh = Shared<BoxFuture<'static, Result<Secret, UpstreamError>>>;
+
+struct Held {
+    token: Secret,
+    renew_at: Instant,
+    expires_at: Instant,
+}
 
 impl TokenSource {
     /// A source that has no token yet; the first caller fetches it.
     #[must_use]
-    pub fn new(_client: reqwest::Client, _config: OauthConfig, _metrics: Arc<Metrics>) -> Self {
-        unimplemented!()
+    pub fn new(client: reqwest::Client, config: OauthConfig, metrics: Arc<Metrics>) -> Self {
+        Self { inner: Arc::new(Inner { client, config, metrics, state: Mutex::default() }) }
     }
 
-    /// A token that is valid for at least 60 s more (or half its life, if that is shorter).
+    /// A token that is valid for at least 60 s more (or half its life, if that is shorter). Where a renewal fails, the
+    /// former one serves until it expires.
     ///
     /// # Errors
-    /// When none could be had within `limit`.
-    pub async fn token(&self, _limit: Duration) -> Result<Secret, UpstreamError> {
-        unimplemented!()
+    /// When none could be had within `limit`. A failure is told to all who wait for it and then forgotten.
+    pub async fn token(&self, limit: Duration) -> Result<Secret, UpstreamError> {
+        let refresh = {
+            let mut state = self.inner.lock();
+            if let Some(held) = state.held.as_ref().filter(|held| Instant::now() < held.renew_at) {
+                return Ok(held.token.clone());
+            }
+            state.refresh.get_or_insert_with(|| spawn_refresh(Arc::clone(&self.inner))).clone()
+        };
+        let renewed = timeout(limit, refresh).await.unwrap_or(Err(UpstreamError::Timeout));
+        renewed.or_else(|error| self.inner.unexpired().ok_or(error))
     }
 
     /// Tells that `token` was refused, so that the next call fetches a new one. A token that was already replaced is
     /// not touched.
-    pub async fn reject(&self, _token: &Secret) {
-        unimplemented!()
+    pub fn reject(&self, token: &Secret) {
+        let mut state = self.inner.lock();
+        if state.held.as_ref().is_some_and(|held| held.token.expose() == token.expose()) {
+            state.held = None;
+        }
+    }
+}
+
+/// Starts a refresh that does not end with the caller who wanted it first.
+fn spawn_refresh(inner: Arc<Inner>) -> Refresh {
+    let running = tokio::spawn(async move {
+        let ending = EndRefresh(&inner);
+        let result = inner.refresh().await;
+        ending.0.settle(result)
+    });
+    // It can only fail to join when the runtime stops.
+    running.map(|joined| joined.unwrap_or(Err(UpstreamError::Connect))).boxed().shared()
+}
+
+/// Makes room for the next refresh, also after a panic.
+struct EndRefresh<'a>(&'a Inner);
+
+impl Drop for EndRefresh<'_> {
+    fn drop(&mut self) {
+        self.0.lock().refresh = None;
+    }
+}
+
+impl Inner {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn unexpired(&self) -> Option<Secret> {
+        self.lock().held.as_ref().filter(|held| Instant::now() < held.expires_at).map(|held| held.token.clone())
+    }
+
+    fn settle(&self, result: Result<Held, UpstreamError>) -> Result<Secret, UpstreamError> {
+        let end = if result.is_ok() { TokenRefresh::Success } else { TokenRefresh::Failure };
+        self.metrics.token_refreshes.get(end).inc();
+        let held = result?;
+        let token = held.token.clone();
+        self.lock().held = Some(held);
+        Ok(token)
+    }
+
+    /// Asks for a token as the original service did: the credentials both in the form and as Basic authentication.
+    async fn refresh(&self) -> Result<Held, UpstreamError> {
+        let OauthConfig { token_url, client_id, client_secret, scope, upstream } = &self.config;
+        let form = [
+            ("grant_type", "client_credentials"),
+            ("scope", scope),
+            ("client_id", client_id),
+            ("client_secret", client_secret.expose()),
+        ];
+        let asked_at = Instant::now();
+        let request = self.client.post(token_url).basic_auth(client_id, Some(client_secret.expose())).form(&form);
+        let answer = exchange(request, REFRESH_LIMITS, *upstream, &self.metrics).await?;
+        parse(&answer.success()?, asked_at)
+    }
+}
+
+#[derive(Deserialize)]
+struct TokenAnswer {
+    access_token: String,
+    expires_in: Option<u64>,
+}
+
+fn parse(body: &[u8], asked_at: Instant) -> Result<Held, UpstreamError> {
+    let answer: TokenAnswer =
+        serde_json::from_slice(body).map_err(|_| UpstreamError::Malformed("token answer is not as specified"))?;
+    // Anything else could not stand in a header.
+    if answer.access_token.is_empty() || !answer.access_token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(UpstreamError::Malformed("unusable access token"));
+    }
+    let seconds = answer.expires_in.unwrap_or(DEFAULT_LIFE_SECONDS).min(LONGEST_LIFE_SECONDS);
+    let life = Duration::from_secs(seconds);
+    let renew_after = if life < MARGIN * 2 { life / 2 } else { life - MARGIN };
+    Ok(Held { token: Secret::new(answer.access_token), renew_at: asked_at + renew_after, expires_at: asked_at + life })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_token_is_renewed_a_minute_before_its_end_or_at_half_a_short_life() {
+        let asked_at = Instant::now();
+        for (body, renew, expire) in [
+            (r#"{"access_token":"t","expires_in":3600}"#, 3_540, 3_600),
+            (r#"{"access_token":"t"}"#, 3_540, 3_600),
+            (r#"{"access_token":"t","expires_in":null,"token_type":"bearer"}"#, 3_540, 3_600),
+            (r#"{"access_token":"t","expires_in":120}"#, 60, 120),
+            (r#"{"access_token":"t","expires_in":100}"#, 50, 100),
+            (r#"{"access_token":"t","expires_in":0}"#, 0, 0),
+            (r#"{"access_token":"t","expires_in":99999999}"#, 86_340, 86_400),
+        ] {
+            let held = parse(body.as_bytes(), asked_at).unwrap();
+            assert_eq!((held.renew_at - asked_at).as_secs(), renew, "{body}");
+            assert_eq!((held.expires_at - asked_at).as_secs(), expire, "{body}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_without_a_usable_token_is_refused() {
+        for body in [
+            r"{}",
+            r#"{"access_token":""}"#,
+            r#"{"access_token":"a b"}"#,
+            r#"{"access_token":"a\nb"}"#,
+            r#"{"access_token":"t","expires_in":"soon"}"#,
+            r#"{"access_token":7}"#,
+            "<html>",
+        ] {
+            assert!(parse(body.as_bytes(), Instant::now()).is_err(), "{body}");
+        }
     }
 }

@@ -18,6 +18,7 @@ mod prompts;
 mod queue;
 mod settings;
 mod signatures;
+mod tokens;
 mod triggers;
 mod urls;
 mod worker;
