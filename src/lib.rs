@@ -29,6 +29,7 @@ pub mod time;
 pub mod trigger;
 
 // Floor 1, instruments.
+pub mod breaker;
 pub mod egress;
 pub mod http_client;
 pub mod http_server;
