@@ -15,8 +15,8 @@ use crate::{
     ingress::{self, Ingress},
     llm::LlmClient,
     metrics::Metrics,
-    pipeline::{HistoryLimits, Pipeline},
-    prompt::TemplateSet,
+    pipeline::{self, HistoryLimits, Pipeline},
+    prompt::{Prompt, TemplateSet},
     queue::{self, Limits, Queue},
     redaction::RedactionRules,
     safe_answer::SafeAnswers,
@@ -24,11 +24,12 @@ use crate::{
     signature::Verifier,
     telemetry,
     time::EpochMs,
+    trigger::TriggerBody,
     worker::{self, Worker},
 };
 
 /// Exit code for settings that cannot be used (`EX_CONFIG` of sysexits.h).
-const EX_CONFIG: u8 = 78;
+pub const EX_CONFIG: u8 = 78;
 
 /// A started application. Its services end with the shutdown it was started with.
 pub struct Running {
@@ -133,6 +134,39 @@ pub async fn start(config: &Config, role: Role, shutdown: Shutdown) -> anyhow::R
     Ok(Running { webhook, admin: admin_address, queue, services: tokio::spawn(services.ended()) })
 }
 
+/// Builds the parts of a role without starting any, to find what the settings alone do not show.
+///
+/// # Errors
+/// As [`start`], for everything but ports and the queue.
+pub fn try_parts(config: &Config, role: Role) -> anyhow::Result<()> {
+    if role.accepts() {
+        ingress_profiles(config)?;
+    }
+    if role.works() {
+        worker_profiles(config, &Arc::new(Metrics::new(role.as_str())?))?;
+    }
+    Ok(())
+}
+
+/// The prompt that a profile makes of a trigger with the history it brings.
+///
+/// # Errors
+/// For an unknown profile, or templates or patterns that cannot be used.
+pub fn preview(config: &Config, profile: &str, body: &TriggerBody) -> anyhow::Result<Prompt> {
+    let profile = config.profiles.get(profile).with_context(|| format!("there is no profile \"{profile}\""))?;
+    let templates = TemplateSet::load(config.templates.directory.as_deref(), &profile.template)?;
+    let redaction = RedactionRules::new(&profile.redaction)?;
+    Ok(pipeline::preview(&templates, &redaction, &profile.intents, history_limits(profile), body)?)
+}
+
+fn history_limits(profile: &config::Profile) -> HistoryLimits {
+    HistoryLimits {
+        max_turns: profile.history.max_turns,
+        max_characters: profile.history.max_characters,
+        timeout: profile.history.timeout,
+    }
+}
+
 async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
 }
@@ -174,13 +208,12 @@ fn worker_profile(
     profile: &config::Profile,
     metrics: &Arc<Metrics>,
 ) -> anyhow::Result<worker::Profile> {
-    let pipeline = pipeline(config, profile, metrics)?;
+    let pipeline = build_pipeline(config, profile, metrics)?;
     let callback = callback::connect(&profile.callback, metrics).context("callback")?;
     Ok(worker::Profile { pipeline, callback, callback_max_age: profile.callback.max_age })
 }
 
-/// Builds the pipeline of a profile; also what renders a prompt for `cfr render`.
-fn pipeline(config: &Config, profile: &config::Profile, metrics: &Arc<Metrics>) -> anyhow::Result<Pipeline> {
+fn build_pipeline(config: &Config, profile: &config::Profile, metrics: &Arc<Metrics>) -> anyhow::Result<Pipeline> {
     let templates = TemplateSet::load(config.templates.directory.as_deref(), &profile.template)?;
     let rules = DecisionRules {
         intents: profile.intents.iter().map(|intent| intent.name.clone()).collect(),
@@ -188,11 +221,7 @@ fn pipeline(config: &Config, profile: &config::Profile, metrics: &Arc<Metrics>) 
     };
     Ok(Pipeline {
         history: history::connect(&profile.history, metrics).context("history")?,
-        history_limits: HistoryLimits {
-            max_turns: profile.history.max_turns,
-            max_characters: profile.history.max_characters,
-            timeout: profile.history.timeout,
-        },
+        history_limits: history_limits(profile),
         redaction: RedactionRules::new(&profile.redaction).context("redaction")?,
         intents: profile.intents.clone(),
         llm: LlmClient::new(&profile.llm, templates.schema(), Arc::clone(metrics)).context("llm")?,

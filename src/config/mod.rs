@@ -147,8 +147,7 @@ impl Sources {
 /// [`Unusable`], with every problem that can be told apart.
 pub fn load(sources: &Sources, role: Role) -> Result<Loaded, Unusable> {
     let mut problems = Vec::new();
-    let tree = merged(sources, &mut problems).map_err(|problem| Unusable(vec![problem]))?;
-    let mut tree = tree;
+    let mut tree = merged(sources, &mut problems).map_err(|problem| Unusable(vec![problem]))?;
     secrets::resolve(&mut tree, &mut problems);
     let config = deserialised(&tree, &mut problems);
     let mut warnings = Vec::new();
@@ -162,6 +161,18 @@ pub fn load(sources: &Sources, role: Role) -> Result<Loaded, Unusable> {
         }
         _ => Err(Unusable(problems)),
     }
+}
+
+/// Reads and merges the settings without asking whether a role could run on them: for looking at templates.
+///
+/// # Errors
+/// [`Unusable`] for what cannot be read at all.
+pub fn load_unchecked(sources: &Sources) -> Result<Config, Unusable> {
+    let mut problems = Vec::new();
+    let mut tree = merged(sources, &mut problems).map_err(|problem| Unusable(vec![problem]))?;
+    secrets::resolve(&mut tree, &mut problems);
+    let config = deserialised(&tree, &mut problems);
+    config.filter(|_| problems.is_empty()).ok_or(Unusable(problems))
 }
 
 /// The layers over one another, each profile over the defaults of every profile.

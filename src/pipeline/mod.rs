@@ -24,7 +24,7 @@ use crate::{
         labels::{Stage, StageFailure},
     },
     outcome::{Attempts, Degraded, Meta, Outcome, Status},
-    prompt::{Intent, Prompt, PromptInput, TemplateSet},
+    prompt::{Intent, Prompt, PromptInput, TemplateError, TemplateSet},
     redaction::{RedactionRules, Redactor},
     safe_answer::SafeAnswers,
     time::{EpochMs, work_until},
@@ -160,17 +160,13 @@ impl Pipeline {
             run.degraded.push(Degraded::NoHistory);
             Conversation::default()
         });
-        let limits = self.history_limits;
-        let mut conversation = conversation.last(limits.max_turns, limits.max_characters);
+        let conversation = shown(conversation, self.history_limits, redactor);
         for (flag, degraded) in
             [(conversation.partial, Degraded::PartialHistory), (conversation.truncated, Degraded::TruncatedHistory)]
         {
             if flag {
                 run.degraded.push(degraded);
             }
-        }
-        for turn in &mut conversation.turns {
-            turn.text = cleaned(&turn.text, redactor);
         }
         conversation
     }
@@ -252,6 +248,34 @@ pub struct Unheard<'a> {
     pub attempt: u32,
     /// The body, for its metadata.
     pub body: &'a [u8],
+}
+
+/// The prompt of a trigger with the history it brings, for those who write templates.
+///
+/// # Errors
+/// When a template does not render for it.
+pub fn preview(
+    templates: &TemplateSet,
+    redaction: &RedactionRules,
+    intents: &[Intent],
+    limits: HistoryLimits,
+    body: &TriggerBody,
+) -> Result<Prompt, TemplateError> {
+    let mut redactor = Redactor::new(redaction);
+    let conversation = Conversation { turns: body.history.clone(), ..Conversation::default() };
+    let trigger = redacted(body, &mut redactor);
+    let conversation = shown(conversation, limits, &mut redactor);
+    let block_id = format!("{:032x}", rand::random::<u128>());
+    templates.render(&PromptInput { trigger: &trigger, conversation: &conversation, intents, block_id: &block_id })
+}
+
+/// What a template may see of a conversation.
+fn shown(conversation: Conversation, limits: HistoryLimits, redactor: &mut Redactor<'_>) -> Conversation {
+    let mut conversation = conversation.last(limits.max_turns, limits.max_characters);
+    for turn in &mut conversation.turns {
+        turn.text = cleaned(&turn.text, redactor);
+    }
+    conversation
 }
 
 /// The body with everything in it cleaned and masked that a template could use.

@@ -1,0 +1,65 @@
+//! `cfr`: the operator's command.
+
+mod check_config;
+mod render;
+mod send;
+mod serve;
+mod sign;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+/// Takes over from a NICE Cognigy AI bot when it does not understand a customer.
+#[derive(Parser)]
+#[command(name = "cfr", version)]
+struct Arguments {
+    /// Settings over the defaults (TOML); else the file named by CFR_CONFIG.
+    #[arg(long, global = true)]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Run ingress and worker in one process.
+    Serve,
+    /// Tell what is wrong or doubtful about the settings; exit code 78 if they cannot be used.
+    CheckConfig(check_config::Arguments),
+    /// Show what the model would be asked for a trigger. Sends nothing.
+    Render(render::Arguments),
+    /// Sign a trigger and print the curl command that posts it.
+    Sign(sign::Arguments),
+    /// Sign triggers and post them.
+    Send(send::Arguments),
+}
+
+fn main() -> ExitCode {
+    let Arguments { config, verb } = Arguments::parse();
+    let result = match verb {
+        Verb::Serve => return serve::run(config),
+        Verb::CheckConfig(arguments) => return check_config::run(config, &arguments),
+        Verb::Render(arguments) => render::run(config, &arguments),
+        Verb::Sign(arguments) => sign::run(&arguments),
+        Verb::Send(arguments) => send::run(&arguments),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say_problem(&format!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Prints to standard output; a reader that went away (`| head`) is no error.
+fn say(text: &str) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stdout(), "{text}");
+}
+
+fn say_problem(text: &str) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stderr(), "cfr: {text}");
+}
