@@ -6,7 +6,7 @@
 use std::{cell::Cell, fmt};
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
-use serde_json::{Map, Number, Value};
+use serde_json::{Map, Number, Value, map::Entry};
 
 /// The deepest nesting that [`parse`] can be asked to accept: one level below where `serde_json` itself gives up.
 pub const DEEPEST: usize = 126;
@@ -116,10 +116,10 @@ impl<'de> Visitor<'de> for Node<'_> {
         let child = self.child()?;
         let mut object = Map::new();
         while let Some(key) = entries.next_key::<String>()? {
-            if object.contains_key(&key) {
+            let Entry::Vacant(free) = object.entry(key) else {
                 return Err(self.fail(JsonError::DuplicateKey));
-            }
-            object.insert(key, entries.next_value_seed(child)?);
+            };
+            free.insert(entries.next_value_seed(child)?);
         }
         Ok(Value::Object(object))
     }
