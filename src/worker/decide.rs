@@ -55,7 +55,7 @@ pub(super) async fn settle_decided(worker: &Worker, delivery: Delivery, decided:
         Decided::Stored => settle(delivery, Disposition::Ack).await,
         Decided::Unconfirmed(outcome) => {
             tokio::time::sleep(PAUSE).await;
-            store(worker, delivery, outcome).await;
+            store(worker, delivery, *outcome).await;
         }
     }
 }
@@ -88,7 +88,7 @@ pub(super) async fn store(worker: &Worker, delivery: Delivery, outcome: Frozen) 
         }
         Err(error) => {
             log_failure(&trigger, &error);
-            worker.decided.keep(&trigger, Decided::Unconfirmed(outcome));
+            worker.decided.keep(&trigger, Decided::Unconfirmed(Box::new(outcome)));
         }
     }
 }

@@ -28,7 +28,7 @@ struct Kept {
 #[derive(Clone)]
 pub(super) enum Decided {
     /// Its outcome may be stored or not: these bytes are to be stored again.
-    Unconfirmed(Frozen),
+    Unconfirmed(Box<Frozen>),
     /// Its outcome is stored: whatever comes back is a leftover.
     Stored,
 }

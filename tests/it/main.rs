@@ -12,6 +12,7 @@ mod callbacks;
 mod customer_text;
 mod gateway_replies;
 mod history;
+mod house;
 mod ingress;
 mod journey;
 mod prompts;
