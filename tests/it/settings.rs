@@ -1,1 +1,194 @@
-//! To be filled.
+//! Settings: layers, short names, secrets from files, and every problem said at once.
+
+use std::{collections::BTreeMap, fs, path::Path, process::Command};
+
+use cognigy_fallback_router::config::{self, Backend, Loaded, Role, Sources};
+
+const GOOD: &[(&str, &str)] = &[
+    ("COGNIGY_WEBHOOK_SECRET", "a-webhook-secret-of-more-than-32-bytes!"),
+    ("COGNIGY_CALLBACK_URL", "https://flows.example.com/callback"),
+    ("COGNIGY_CALLBACK_SECRET", "a-callback-secret-of-more-than-32-bytes"),
+    ("CXONE_CLIENT_ID", "id"),
+    ("CXONE_CLIENT_SECRET", "secret"),
+    ("LLM_GATEWAY_BASE_URL", "https://gateway.example.com"),
+    ("LLM_GATEWAY_API_KEY", "key"),
+];
+
+fn environment(changes: &[(&str, Option<&str>)]) -> BTreeMap<String, String> {
+    let mut environment: BTreeMap<_, _> =
+        GOOD.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    for (name, value) in changes {
+        match value {
+            Some(value) => environment.insert((*name).to_owned(), (*value).to_owned()),
+            None => environment.remove(*name),
+        };
+    }
+    environment
+}
+
+fn load(file: Option<&Path>, changes: &[(&str, Option<&str>)], role: Role) -> Result<Loaded, Vec<String>> {
+    let sources = Sources { file: file.map(Path::to_path_buf), environment: environment(changes) };
+    config::load(&sources, role).map_err(|unusable| unusable.0)
+}
+
+fn file(text: &str) -> tempfile::NamedTempFile {
+    let file = tempfile::NamedTempFile::with_suffix(".toml").unwrap();
+    fs::write(file.path(), text).unwrap();
+    file
+}
+
+#[test]
+fn the_variables_of_the_original_service_are_enough_for_every_role() {
+    for role in [Role::Ingress, Role::Worker, Role::Serve] {
+        let loaded = load(None, &[("LLM_MODEL", Some("gpt-5-mini"))], role).unwrap();
+        let profile = &loaded.config.profiles["default"];
+        assert_eq!(profile.llm.models, ["gpt-5-mini"]);
+        assert_eq!(profile.llm.api_key.as_ref().unwrap().expose(), "key");
+        assert_eq!(profile.history.cxone.client_id.as_deref(), Some("id"));
+        assert_eq!(profile.webhook.secrets[0].expose(), GOOD[0].1);
+        assert_eq!(loaded.warnings, Vec::<String>::new());
+    }
+}
+
+#[test]
+fn the_environment_wins_over_the_file_and_the_file_over_the_defaults() {
+    let file = file("[queue]\nsoft_limit = 5\nbackend = \"embedded\"\n[ingress]\nlisten = \"127.0.0.1:1\"\n");
+    let loaded = load(
+        Some(file.path()),
+        &[
+            ("CFR__QUEUE__SOFT_LIMIT", Some("7")),
+            ("CFR__PROFILES__DEFAULT__CALLBACK__EGRESS__ALLOW_HOSTS", Some("[\"a.example.com\", \"*.b.example.com\"]")),
+        ],
+        Role::Serve,
+    )
+    .unwrap();
+    assert_eq!(loaded.config.queue.soft_limit, 7);
+    assert_eq!(loaded.config.queue.backend, Backend::Embedded);
+    assert_eq!(loaded.config.ingress.listen.port(), 1);
+    assert_eq!(loaded.config.admin.listen.port(), 9464);
+    assert_eq!(loaded.config.profiles["default"].callback.egress.allow_hosts, ["a.example.com", "*.b.example.com"]);
+}
+
+#[test]
+fn a_second_profile_has_the_defaults_of_every_profile_and_none_of_the_first_ones_secrets() {
+    let file = file("[profiles.sales]\nthreshold = 0.5\n");
+    let problems = load(Some(file.path()), &[], Role::Serve).unwrap_err();
+    for key in ["webhook.secrets", "callback.url", "llm.base_url", "llm.api_key", "history.cxone.client_id"] {
+        let key = format!("profiles.sales.{key}: ");
+        assert!(problems.iter().any(|problem| problem.starts_with(&key)), "{key} in {problems:#?}");
+    }
+}
+
+#[test]
+fn a_secret_of_digits_keeps_its_zeros_and_one_that_looks_like_a_word_stays_text() {
+    for secret in ["00123456789012345678901234567890", "1e5", "true", "[not a list"] {
+        let loaded = load(None, &[("COGNIGY_WEBHOOK_SECRET", Some(secret))], Role::Ingress).unwrap();
+        assert_eq!(loaded.config.profiles["default"].webhook.secrets[0].expose(), secret);
+    }
+}
+
+#[test]
+fn secrets_come_from_files_without_their_last_newline() {
+    let secret = file("from-a-file-and-longer-than-32-bytes\n");
+    let path = secret.path().to_str().unwrap();
+    let changes = [("COGNIGY_WEBHOOK_SECRET", None), ("COGNIGY_WEBHOOK_SECRET_FILE", Some(path))];
+    let loaded = load(None, &changes, Role::Ingress).unwrap();
+    let secrets = &loaded.config.profiles["default"].webhook.secrets;
+    assert_eq!(
+        secrets.iter().map(|secret| secret.expose()).collect::<Vec<_>>(),
+        ["from-a-file-and-longer-than-32-bytes"]
+    );
+    let changes = [("LLM_GATEWAY_API_KEY", None), ("LLM_GATEWAY_API_KEY_FILE", Some(path))];
+    let loaded = load(None, &changes, Role::Worker).unwrap();
+    let key = loaded.config.profiles["default"].llm.api_key.clone().unwrap();
+    assert_eq!(key.expose(), "from-a-file-and-longer-than-32-bytes");
+}
+
+#[test]
+fn a_secret_and_its_file_together_are_a_contradiction_and_a_missing_file_is_named() {
+    let problems = load(None, &[("LLM_GATEWAY_API_KEY_FILE", Some("/nonexistent/key"))], Role::Worker).unwrap_err();
+    assert!(problems[0].contains("llm.api_key_file") && problems[0].contains("set too"), "{problems:?}");
+    let changes = [("LLM_GATEWAY_API_KEY", None), ("LLM_GATEWAY_API_KEY_FILE", Some("/nonexistent/key"))];
+    let problems = load(None, &changes, Role::Worker).unwrap_err();
+    assert!(problems[0].contains("/nonexistent/key cannot be read"), "{problems:?}");
+}
+
+#[test]
+fn every_problem_is_named_at_once_with_its_key_and_what_would_be_right() {
+    let file = file(
+        "[ingress]\nlistne = \"x\"\nmax_body = 1\n[queue]\nsoft_limt = 3\n[profiles.default]\nthreshold = 1.5\n[profiles.default.llm]\nmodels = []\nreasks = 9\n",
+    );
+    let changes = [("COGNIGY_WEBHOOK_SECRET", Some("  ")), ("CXONE_CLIENT_ID", None), ("COGNIGY_CALLBACK_URL", None)];
+    let problems = load(Some(file.path()), &changes, Role::Serve).unwrap_err().join("\n");
+    for expected in [
+        "ingress.listne: there is no such setting",
+        "queue.soft_limt: there is no such setting",
+        "ingress.max_body: is 1; from 1024 to",
+        "profiles.default.threshold: is 1.5; from 0.0 to 1.0",
+        "profiles.default.llm.models: names no model",
+        "profiles.default.llm.reasks: is 9; from 0 to 2",
+        "profiles.default.webhook.secrets: a secret is empty",
+        "profiles.default.history.cxone.client_id: is not set (CXONE_CLIENT_ID)",
+        "profiles.default.callback.url: neither a URL nor callback.egress.allow_hosts is set",
+    ] {
+        assert!(problems.contains(expected), "{expected:?} is missing in:\n{problems}");
+    }
+}
+
+#[test]
+fn a_value_of_the_wrong_type_names_its_key() {
+    for (text, expected) in [
+        ("[ingress]\nbody_timeout = \"soon\"\n", "ingress.body_timeout"),
+        ("[queue]\nbackend = \"kafka\"\n", "queue.backend"),
+        ("[worker.slots]\nwork = 0\n", "worker.slots.work"),
+        ("[admin]\nlisten = \"everywhere\"\n", "admin.listen"),
+    ] {
+        let file = file(text);
+        let problems = load(Some(file.path()), &[], Role::Serve).unwrap_err().join("\n");
+        assert!(problems.contains(expected), "{expected} in {problems}");
+    }
+}
+
+#[test]
+fn weak_and_shared_secrets_are_warned_about() {
+    let changes = [("COGNIGY_WEBHOOK_SECRET", Some("short")), ("COGNIGY_CALLBACK_SECRET", None)];
+    let warnings = load(None, &changes, Role::Serve).unwrap().warnings.join("\n");
+    assert!(warnings.contains("profiles.default.webhook.secrets: a secret is shorter than 32 bytes"), "{warnings}");
+    assert!(warnings.contains("profiles.default.callback.secrets: none is set"), "{warnings}");
+}
+
+#[test]
+fn a_program_with_unusable_settings_ends_with_78_and_says_why_without_the_secret() {
+    for program in [env!("CARGO_BIN_EXE_ingress"), env!("CARGO_BIN_EXE_worker")] {
+        let folder = tempfile::tempdir().unwrap();
+        let output = Command::new(program)
+            .env_clear()
+            .current_dir(folder.path())
+            .env("COGNIGY_WEBHOOK_SECRET", "   ")
+            .env("LLM_GATEWAY_API_KEY", "MARKER-OF-A-SECRET")
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(78), "{text}");
+        assert!(text.contains("secrets: "), "{text}");
+        assert!(!text.contains("MARKER"), "{text}");
+    }
+}
+
+#[test]
+fn a_dotenv_file_is_read_and_the_environment_wins_over_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let lines: String = GOOD.iter().map(|(name, value)| format!("{name}={value}\n")).collect();
+    fs::write(folder.path().join(".env"), lines).unwrap();
+    let check = |mode: &str| {
+        Command::new(env!("CARGO_BIN_EXE_cfr"))
+            .args(["check-config", "--role", "serve"])
+            .env_clear()
+            .env("CFR__PROFILES__DEFAULT__CALLBACK__MODE", mode)
+            .current_dir(folder.path())
+            .output()
+            .unwrap()
+    };
+    assert_eq!(check("webhook").status.code(), Some(0));
+    assert_eq!(check("pigeon").status.code(), Some(78));
+}
