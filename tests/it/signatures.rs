@@ -66,6 +66,16 @@ fn only_scheme_standard_vouches_for_the_id() {
 }
 
 #[test]
+fn of_several_secrets_that_fit_the_first_is_named() {
+    let [first, second] = [STANDARD_SECRET, STANDARD_OLD]
+        .map(|secret| Signer::new(&[Secret::new(secret)]).unwrap().standard("id", NOW, BODY));
+    let mut sent = signed(Scheme::Standard, STANDARD_SECRET, "id", NOW, BODY);
+    sent.insert("webhook-signature", HeaderValue::try_from(format!("{second} {first}")).unwrap());
+    let verified = verifier(Scheme::Standard, &[STANDARD_SECRET, STANDARD_OLD]).verify(&sent, BODY, NOW).unwrap();
+    assert_eq!(verified.secret_index, 0);
+}
+
+#[test]
 fn a_request_without_a_body_signs_its_path_and_query() {
     let mac = "247f1a0a38fb50687b4abdf749103d508819173f367eb927fc358c0899074ff6";
     let (headers, verifier) = (headers(&[("x-webhook-signature", mac)]), verifier(Scheme::HexBody, &[CURRENT]));

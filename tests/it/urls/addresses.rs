@@ -60,6 +60,7 @@ fn an_address_is_dialled_only_if_it_is_public_for_certain() {
         ("2001:2::1", false, "benchmarks"),
         ("2001:10::1", false, "ORCHID"),
         ("2001:20::1", false, "ORCHIDv2"),
+        ("2001:1ff:ffff::1", false, "IETF assignments, last"),
         ("2001:db8::1", false, "documentation"),
         ("2001:200::1", true, "first after the IETF assignments"),
         ("2002:7f00:1::", false, "6to4 around 127.0.0.1"),
