@@ -1,11 +1,54 @@
 //! RabbitMQ through lapin: the topology of three lanes, a pool of confirm channels, own reconnecting sessions.
+//!
+//! [`topology`] says what there is at the broker, [`headers`] how a message looks on the wire. One connection publishes
+//! (`publisher`, over the `channels` pool) and is asked every second how the broker is (`pulse`); another one consumes
+//! (`consumer`, `settlement`), because under an alarm the broker stops reading from connections that publish, acks and
+//! all. Both are kept by a supervisor (`session`).
 
-use std::{sync::Arc, time::Duration};
+mod admission;
+mod channels;
+mod consumer;
+mod endpoint;
+mod headers;
+mod hello;
+mod inspect;
+mod limit;
+mod parcel;
+mod presence;
+mod publisher;
+mod pulse;
+mod session;
+mod settlement;
+mod topology;
 
+use std::{
+    num::NonZeroU16,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use lapin::Connection;
 use serde::Deserialize;
+use tokio::task::JoinHandle;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::{Limits, Queue, QueueError};
-use crate::{metrics::Metrics, secret::Secret};
+use self::{
+    consumer::Pump,
+    endpoint::Endpoint,
+    presence::Presence,
+    publisher::{Outbox, RabbitPublisher},
+    pulse::Pulse,
+    session::{Link, Session, Supervisor, Tenant},
+};
+use super::{Consumer, Depths, Limits, Publisher, Queue, QueueError};
+use crate::{
+    message::{DeadLetter, Lane},
+    metrics::Metrics,
+    secret::Secret,
+    time::EpochMs,
+    trigger::TriggerId,
+};
 
 /// Settings of the RabbitMQ backend.
 #[derive(Clone, Debug, Deserialize)]
@@ -32,9 +75,146 @@ pub struct Config {
 }
 
 /// Starts the sessions in the background; does not wait for the first connection ([`Queue::ready`] does).
+/// Has to be called within a tokio runtime.
 ///
 /// # Errors
 /// `Unusable` when no URI can be parsed.
-pub fn connect(_config: &Config, _limits: Limits, _metrics: Arc<Metrics>) -> Result<Arc<dyn Queue>, QueueError> {
-    unimplemented!()
+pub fn connect(config: &Config, limits: Limits, metrics: Arc<Metrics>) -> Result<Arc<dyn Queue>, QueueError> {
+    let endpoints = endpoint::parse(config)?;
+    if rustls::crypto::CryptoProvider::get_default().is_none() {
+        // Fails only if somebody else was faster, which is as good.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    }
+    let presence = Arc::new(Presence::new(Arc::clone(&metrics)));
+    let pulse = Arc::new(Pulse::new(config.declare, limits.soft_limit, Arc::clone(&presence)));
+    let links = Links { endpoints, connect_timeout: config.connect_timeout, metrics, closing: CancellationToken::new() };
+    let (link, kept) = links.start(Arc::clone(&pulse));
+    let pool = channels::pool(link.clone(), config.channels, config.channel_timeout)?;
+    let outbox = Arc::new(Outbox {
+        link,
+        pool,
+        pulse,
+        confirm_timeout: config.confirm_timeout,
+        reserve: limits.reserve,
+        metrics: Arc::clone(&links.metrics),
+    });
+    let _close_on_drop = links.closing.clone().drop_guard();
+    let kept = Mutex::new(Kept { supervisors: vec![kept], consuming: None });
+    Ok(Arc::new(RabbitQueue { links, outbox, presence, kept, _close_on_drop }))
+}
+
+/// What every link needs.
+struct Links {
+    endpoints: Vec<Endpoint>,
+    connect_timeout: Duration,
+    metrics: Arc<Metrics>,
+    closing: CancellationToken,
+}
+
+impl Links {
+    fn start<T: Tenant>(&self, tenant: Arc<T>) -> (Link, JoinHandle<()>) {
+        let supervisor = Supervisor {
+            endpoints: self.endpoints.clone(),
+            connect_timeout: self.connect_timeout,
+            tenant,
+            metrics: Arc::clone(&self.metrics),
+            closing: self.closing.clone(),
+        };
+        supervisor.start()
+    }
+}
+
+struct RabbitQueue {
+    links: Links,
+    outbox: Arc<Outbox>,
+    presence: Arc<Presence>,
+    kept: Mutex<Kept>,
+    _close_on_drop: DropGuard,
+}
+
+/// What was started and has to be ended.
+struct Kept {
+    supervisors: Vec<JoinHandle<()>>,
+    /// The consuming link, made with the first consumer.
+    consuming: Option<Link>,
+}
+
+/// The tenant of the consuming connection: its consumers look after themselves.
+struct Consuming;
+
+#[async_trait]
+impl Tenant for Consuming {
+    fn purpose(&self) -> &'static str {
+        "consume"
+    }
+
+    async fn move_in(&self, _: &Connection) -> Result<(), QueueError> {
+        Ok(())
+    }
+
+    async fn live_in(&self, _: &Session) -> QueueError {
+        std::future::pending().await
+    }
+
+    fn connected(&self, _: bool) {}
+}
+
+impl RabbitQueue {
+    fn consuming(&self) -> Link {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(link) = &kept.consuming {
+            return link.clone();
+        }
+        let (link, supervisor) = self.links.start(Arc::new(Consuming));
+        kept.supervisors.push(supervisor);
+        kept.consuming = Some(link.clone());
+        link
+    }
+}
+
+#[async_trait]
+impl Queue for RabbitQueue {
+    fn publisher(&self) -> Arc<dyn Publisher> {
+        Arc::new(RabbitPublisher(Arc::clone(&self.outbox)))
+    }
+
+    async fn consumer(&self, lane: Lane, slots: NonZeroU16) -> Result<Box<dyn Consumer>, QueueError> {
+        let (outbox, presence) = (Arc::clone(&self.outbox), Arc::clone(&self.presence));
+        let pump = Pump { lane, slots, link: self.consuming(), outbox, presence };
+        Ok(Box::new(pump.start(&self.links.closing)))
+    }
+
+    fn is_connected(&self) -> bool {
+        self.presence.is_complete()
+    }
+
+    async fn ready(&self) -> Result<(), QueueError> {
+        match self.outbox.link.clone().session().await? {
+            Some(_) => Ok(()),
+            None => Err(QueueError::Unreachable("closed".into())),
+        }
+    }
+
+    async fn depths(&self) -> Result<Depths, QueueError> {
+        inspect::depths(&*self.outbox.link.now()?).await
+    }
+
+    async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, QueueError> {
+        inspect::dead_letters(&*self.outbox.link.now()?, limit).await
+    }
+
+    async fn accepted_since(&self, _: EpochMs) -> Result<Vec<(TriggerId, EpochMs)>, QueueError> {
+        // The broker keeps no such list: a replica that restarts may queue a known trigger again, under the same id.
+        Ok(Vec::new())
+    }
+
+    async fn close(&self) {
+        self.links.closing.cancel();
+        self.outbox.pool.close();
+        let supervisors = std::mem::take(&mut self.kept.lock().unwrap_or_else(PoisonError::into_inner).supervisors);
+        for supervisor in supervisors {
+            // Each says goodbye within its own limit; this only guards against their sum.
+            let _ = tokio::time::timeout(limit::CALL, supervisor).await;
+        }
+    }
 }

@@ -1,1 +1,263 @@
-//! To be filled.
+//! A private RabbitMQ node, one for the whole test process, started by the first test that needs it.
+//!
+//! Tests share it, each in a virtual host of its own ([`shared`]). A test that stops, freezes or starves the node has it
+//! alone meanwhile ([`alone`]). The node lives as long as the standard input of `rabbitmq-node` stays open, so it dies
+//! with this process, however that ends.
+
+use std::{
+    io::{BufRead, BufReader, Write},
+    net::TcpListener,
+    ops::Deref,
+    path::Path,
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    sync::{Arc, LazyLock, Mutex, OnceLock},
+    time::Duration,
+};
+
+use cognigy_fallback_router::{
+    queue::rabbitmq::Config,
+    secret::Secret,
+};
+use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
+
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/support/rabbitmq-node");
+const SERVER: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
+/// Virtual hosts are made in batches: each call of rabbitmqctl starts an Erlang VM.
+const BATCH: usize = 12;
+
+static NODE: OnceLock<Node> = OnceLock::new();
+static GATE: LazyLock<Arc<RwLock<()>>> = LazyLock::new(Arc::default);
+
+/// The node, shared with other tests.
+pub(crate) struct Shared {
+    _guard: OwnedRwLockReadGuard<()>,
+}
+
+/// The node, while no other test uses it. Dropped, it is well again.
+pub(crate) struct Alone {
+    _guard: OwnedRwLockWriteGuard<()>,
+}
+
+/// Uses the node along with other tests.
+pub(crate) async fn shared() -> Shared {
+    let guard = Arc::clone(&GATE).read_owned().await;
+    blocking(|node| node.command("start")).await;
+    Shared { _guard: guard }
+}
+
+/// Uses the node alone.
+pub(crate) async fn alone() -> Alone {
+    let guard = Arc::clone(&GATE).write_owned().await;
+    blocking(|node| node.command("start")).await;
+    Alone { _guard: guard }
+}
+
+impl Deref for Shared {
+    type Target = Node;
+    fn deref(&self) -> &Node {
+        node()
+    }
+}
+
+impl Deref for Alone {
+    type Target = Node;
+    fn deref(&self) -> &Node {
+        node()
+    }
+}
+
+impl Drop for Alone {
+    fn drop(&mut self) {
+        node().command("resume");
+        node().command("start");
+        node().calm();
+    }
+}
+
+/// The process, and what is known of it.
+pub(crate) struct Node {
+    port: u16,
+    directory: String,
+    control: Mutex<Control>,
+    ctl: Mutex<()>,
+    vhosts: Mutex<Vhosts>,
+    alarmed: Mutex<bool>,
+}
+
+struct Control {
+    _process: Child,
+    commands: ChildStdin,
+    answers: BufReader<ChildStdout>,
+}
+
+#[derive(Default)]
+struct Vhosts {
+    made: usize,
+    free: Vec<String>,
+}
+
+/// A virtual host that no other test uses.
+#[derive(Clone)]
+pub(crate) struct Vhost {
+    pub(crate) name: String,
+    pub(crate) url: String,
+}
+
+impl Vhost {
+    /// Settings to connect to it with, quick enough for a test.
+    pub(crate) fn config(&self) -> Config {
+        Config {
+            urls: vec![Secret::new(self.url.clone())],
+            channels: 8,
+            channel_timeout: Duration::from_millis(250),
+            confirm_timeout: Duration::from_secs(2),
+            connect_timeout: Duration::from_secs(5),
+            heartbeat: Duration::from_secs(10),
+            declare: true,
+        }
+    }
+}
+
+impl Node {
+    /// An empty virtual host.
+    pub(crate) async fn vhost(&self) -> Vhost {
+        let name = blocking(Self::take_vhost).await;
+        Vhost { url: format!("amqp://guest:guest@127.0.0.1:{}/{name}", self.port), name }
+    }
+
+    /// Ends the node in good order.
+    pub(crate) async fn stop(&self) {
+        blocking(|node| node.command("stop")).await;
+    }
+
+    /// Kills the node.
+    pub(crate) async fn kill(&self) {
+        blocking(|node| node.command("kill")).await;
+    }
+
+    /// Starts it again.
+    pub(crate) async fn start(&self) {
+        blocking(|node| node.command("start")).await;
+    }
+
+    /// Freezes the node: its sockets stay open, and nobody answers.
+    pub(crate) async fn pause(&self) {
+        blocking(|node| node.command("pause")).await;
+    }
+
+    /// Wakes it up.
+    pub(crate) async fn resume(&self) {
+        blocking(|node| node.command("resume")).await;
+    }
+
+    /// Sets the disk alarm: the broker blocks everybody who publishes.
+    pub(crate) async fn set_alarm(&self) {
+        blocking(|node| {
+            *node.alarmed.lock().unwrap() = true;
+            node.ctl(&["set_disk_free_limit", "900000GB"])
+        })
+        .await;
+    }
+
+    /// Clears it.
+    pub(crate) async fn clear_alarm(&self) {
+        blocking(Self::calm).await;
+    }
+
+    /// Closes every connection from the broker's side.
+    pub(crate) async fn close_connections(&self) {
+        blocking(|node| node.ctl(&["close_all_connections", "test"])).await;
+    }
+
+    /// Evaluates Erlang in the node.
+    pub(crate) async fn eval(&self, code: impl Into<String>) -> String {
+        let code = code.into();
+        blocking(move |node| node.ctl(&["eval", &code])).await
+    }
+
+    fn take_vhost(&self) -> String {
+        let mut vhosts = self.vhosts.lock().unwrap();
+        if vhosts.free.is_empty() {
+            let (first, last) = (vhosts.made + 1, vhosts.made + BATCH);
+            self.ctl(&[
+                "eval",
+                &format!(
+                    "[begin V = iolist_to_binary(io_lib:format(\"t~b\", [N])), ok = rabbit_vhost:add(V, <<\"test\">>), \
+                     ok = rabbit_auth_backend_internal:set_permissions(<<\"guest\">>, V, <<\".*\">>, <<\".*\">>, \
+                     <<\".*\">>, <<\"test\">>) end || N <- lists:seq({first}, {last})], ok."
+                ),
+            ]);
+            vhosts.free = (first..=last).rev().map(|number| format!("t{number}")).collect();
+            vhosts.made = last;
+        }
+        vhosts.free.pop().unwrap()
+    }
+
+    fn calm(&self) {
+        let mut alarmed = self.alarmed.lock().unwrap();
+        if *alarmed {
+            self.ctl(&["set_disk_free_limit", "64MB"]);
+            *alarmed = false;
+        }
+    }
+
+    fn command(&self, command: &str) {
+        let mut control = self.control.lock().unwrap();
+        writeln!(control.commands, "{command}").unwrap();
+        let mut answer = String::new();
+        control.answers.read_line(&mut answer).unwrap();
+        assert_eq!(answer.trim(), "ok", "{command}");
+    }
+
+    fn ctl(&self, arguments: &[&str]) -> String {
+        let _one_at_a_time = self.ctl.lock().unwrap();
+        let run = Command::new(SCRIPT)
+            .args(["ctl", &self.directory, &self.port.to_string()])
+            .args(arguments)
+            .output()
+            .unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        assert!(run.status.success(), "rabbitmqctl {arguments:?}: {}{}", text(&run.stdout), text(&run.stderr));
+        text(&run.stdout)
+    }
+}
+
+fn node() -> &'static Node {
+    NODE.get_or_init(launch)
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce(&'static Node) -> T + Send + 'static) -> T {
+    tokio::task::spawn_blocking(move || work(node())).await.unwrap()
+}
+
+fn launch() -> Node {
+    assert!(Path::new(SERVER).exists(), "RabbitMQ is not installed ({SERVER}): run tests/run, which installs it");
+    let port = free_ports();
+    let mut process = Command::new(SCRIPT)
+        .args(["run", &port.to_string()])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let commands = process.stdin.take().unwrap();
+    let mut answers = BufReader::new(process.stdout.take().unwrap());
+    let mut directory = String::new();
+    answers.read_line(&mut directory).unwrap();
+    Node {
+        port,
+        directory: directory.trim().to_owned(),
+        control: Mutex::new(Control { _process: process, commands, answers }),
+        ctl: Mutex::default(),
+        vhosts: Mutex::default(),
+        alarmed: Mutex::default(),
+    }
+}
+
+/// The first of four neighbouring ports that are free, below the range from which the system takes ports itself.
+fn free_ports() -> u16 {
+    let is_free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
+    (0..1_000)
+        .map(|_| 10_000 + 4 * (rand::random::<u16>() % 5_000))
+        .find(|&port| (port..port + 4).all(is_free))
+        .expect("four free ports")
+}

@@ -1,0 +1,110 @@
+//! Where the brokers are. The URIs hold a password: nothing here prints them, only `host:port`.
+
+use std::time::Duration;
+
+use lapin::uri::AMQPUri;
+use rand::seq::SliceRandom;
+use url::{Host, Url};
+
+use super::Config;
+use crate::queue::QueueError;
+
+/// One broker. Without `Debug`, because of the password.
+#[derive(Clone)]
+pub(super) struct Endpoint {
+    pub(super) uri: AMQPUri,
+    /// `host:port`, for logs and errors.
+    pub(super) label: String,
+}
+
+/// The brokers of the settings.
+///
+/// # Errors
+/// `Unusable` when there is none, or one is no AMQP URI.
+pub(super) fn parse(config: &Config) -> Result<Vec<Endpoint>, QueueError> {
+    if config.urls.is_empty() {
+        return Err(QueueError::Unusable("no AMQP URI is set".into()));
+    }
+    let parse = |(index, text): (usize, &str)| {
+        endpoint(text, config.heartbeat).ok_or_else(|| {
+            QueueError::Unusable(format!("AMQP URI number {} is not of the form amqp[s]://user:password@host", index + 1))
+        })
+    };
+    config.urls.iter().map(|url| url.expose().trim()).enumerate().map(parse).collect()
+}
+
+/// The same brokers in random order, so that many processes spread over a cluster.
+pub(super) fn shuffled(endpoints: &[Endpoint]) -> Vec<Endpoint> {
+    let mut endpoints = endpoints.to_vec();
+    endpoints.shuffle(&mut rand::rng());
+    endpoints
+}
+
+fn endpoint(text: &str, heartbeat: Duration) -> Option<Endpoint> {
+    // The parsers' own errors quote the URI, password and all: they end here.
+    let url = Url::parse(text).ok()?;
+    let mut uri: AMQPUri = text.parse().ok()?;
+    let host = url.host()?;
+    // lapin reads every IPv6 address as `localhost`.
+    if let Host::Ipv6(address) = &host {
+        uri.authority.host = address.to_string();
+    }
+    // `amqp://host/` names the empty virtual host, which nobody has, and everybody means the default one.
+    if uri.vhost.is_empty() {
+        "/".clone_into(&mut uri.vhost);
+    }
+    let seconds = u16::try_from(heartbeat.as_secs().max(1)).unwrap_or(u16::MAX);
+    uri.query.heartbeat = uri.query.heartbeat.filter(|&own| own > 0).or(Some(seconds));
+    let label = format!("{host}:{}", uri.authority.port);
+    Some(Endpoint { uri, label })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::secret::Secret;
+
+    fn config(url: &str) -> Config {
+        Config {
+            urls: vec![Secret::new(url)],
+            channels: 1,
+            channel_timeout: Duration::from_millis(250),
+            confirm_timeout: Duration::from_secs(2),
+            connect_timeout: Duration::from_secs(5),
+            heartbeat: Duration::from_secs(10),
+            declare: true,
+        }
+    }
+
+    #[test]
+    fn a_uri_gives_host_port_virtual_host_and_a_heartbeat() {
+        for (url, label, host, vhost, heartbeat) in [
+            ("amqp://u:p@rabbit", "rabbit:5672", "rabbit", "/", 10),
+            ("amqp://u:p@rabbit/", "rabbit:5672", "rabbit", "/", 10),
+            ("amqp://u:p@rabbit:1/%2f", "rabbit:1", "rabbit", "/", 10),
+            ("amqp://u:p@rabbit/cfr?heartbeat=4", "rabbit:5672", "rabbit", "cfr", 4),
+            ("amqp://u:p@rabbit/cfr?heartbeat=0", "rabbit:5672", "rabbit", "cfr", 10),
+            ("amqps://u:p@rabbit/cfr", "rabbit:5671", "rabbit", "cfr", 10),
+            ("amqp://u:p@[::1]:7/cfr", "[::1]:7", "::1", "cfr", 10),
+            ("amqp://u:p@10.0.0.1", "10.0.0.1:5672", "10.0.0.1", "/", 10),
+        ] {
+            let endpoint = parse(&config(url)).unwrap().remove(0);
+            assert_eq!(endpoint.label, label, "{url}");
+            assert_eq!(endpoint.uri.authority.host, host, "{url}");
+            assert_eq!(endpoint.uri.vhost, vhost, "{url}");
+            assert_eq!(endpoint.uri.query.heartbeat, Some(heartbeat), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_bad_uri_is_refused_without_its_password() {
+        for url in ["", "rabbit", "http://u:hunter2@rabbit", "amqp:hunter2", "amqp://u:hunter2@rabbit:port/"] {
+            let error = parse(&config(url)).err().unwrap().to_string();
+            assert!(error.contains("number 1"), "{error}");
+            assert!(!error.contains("hunter2"), "{error}");
+        }
+        let mut none = config("");
+        none.urls.clear();
+        assert!(matches!(parse(&none), Err(QueueError::Unusable(_))));
+    }
+}

@@ -1,0 +1,244 @@
+//! The envelope of a message as AMQP headers, and back.
+//!
+//! Times are long-long (milliseconds), counts are long, text is long-string. Of foreign headers none is kept: the
+//! broker's own `x-…` would be wrong on a copy.
+
+use lapin::{
+    protocol::BasicProperties,
+    types::{AMQPValue, FieldTable},
+};
+
+use crate::{
+    message::{Envelope, Reason},
+    time::EpochMs,
+    trigger::TriggerId,
+};
+
+const VERSION: &str = "fr-version";
+const TRIGGER_ID: &str = "fr-trigger-id";
+const PROFILE: &str = "fr-profile";
+const CONVERSATION_ID: &str = "fr-conversation-id";
+const USER_ID: &str = "fr-user-id";
+const SESSION_ID: &str = "fr-session-id";
+const LANGUAGE: &str = "fr-language";
+const ACCEPTED: &str = "fr-accepted-ms";
+const DEADLINE: &str = "fr-deadline-ms";
+const STORED: &str = "fr-stored-ms";
+const ATTEMPT: &str = "fr-attempt";
+const NOT_BEFORE: &str = "fr-not-before-ms";
+const CALLBACK: &str = "fr-callback";
+const REASON: &str = "fr-reason";
+const REPLAY: &str = "fr-replay";
+const STAGE: &str = "fr-stage";
+const TRACEPARENT: &str = "traceparent";
+
+/// AMQP's delivery mode 2: a dead-lettered transient message would not be safe in its target.
+const PERSISTENT: u8 = 2;
+
+/// The name of a header that is missing or has another type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Unreadable(pub(super) &'static str);
+
+/// The properties of a message on its way to `stage` (a lane, or `dead`).
+pub(super) fn encode(envelope: &Envelope, stage: &str) -> BasicProperties {
+    let mut table = FieldTable::default();
+    let mut put = |name: &'static str, value: AMQPValue| {
+        table.insert(name.into(), value);
+    };
+    let id = envelope.trigger_id.to_string();
+    put(VERSION, count(envelope.version));
+    put(TRIGGER_ID, text(&id));
+    put(PROFILE, text(&envelope.profile));
+    put(CONVERSATION_ID, text(&envelope.conversation_id));
+    put(USER_ID, text(&envelope.user_id));
+    put(ACCEPTED, moment(envelope.accepted_at));
+    put(DEADLINE, moment(envelope.deadline));
+    put(ATTEMPT, count(envelope.attempt));
+    put(REPLAY, count(envelope.replay));
+    put(STAGE, text(stage));
+    let texts = [
+        (SESSION_ID, envelope.session_id.as_deref()),
+        (LANGUAGE, envelope.language.as_deref()),
+        (CALLBACK, envelope.callback.as_deref()),
+        (TRACEPARENT, envelope.traceparent.as_deref()),
+        (REASON, envelope.reason.map(Reason::as_str)),
+    ];
+    for (name, value) in texts {
+        if let Some(value) = value {
+            put(name, text(value));
+        }
+    }
+    for (name, value) in [(STORED, envelope.stored_at), (NOT_BEFORE, envelope.not_before)] {
+        if let Some(value) = value {
+            put(name, moment(value));
+        }
+    }
+    BasicProperties::default().with_headers(table).with_message_id(id.into()).with_delivery_mode(PERSISTENT)
+}
+
+/// The envelope of a message that came from the queue `queue`.
+///
+/// # Errors
+/// The first header that is missing or ill-typed. A foreign version is not an error here: the worker decides.
+pub(super) fn decode(properties: &BasicProperties, queue: &str) -> Result<Envelope, Unreadable> {
+    let headers = Headers(properties.headers().as_ref());
+    Ok(Envelope {
+        version: headers.required(VERSION, Headers::count)?,
+        trigger_id: headers.required(TRIGGER_ID, Headers::trigger_id)?,
+        profile: headers.required(PROFILE, Headers::text)?,
+        conversation_id: headers.required(CONVERSATION_ID, Headers::text)?,
+        user_id: headers.required(USER_ID, Headers::text)?,
+        session_id: headers.optional(SESSION_ID, Headers::text)?,
+        language: headers.optional(LANGUAGE, Headers::text)?,
+        accepted_at: headers.required(ACCEPTED, Headers::moment)?,
+        deadline: headers.required(DEADLINE, Headers::moment)?,
+        stored_at: headers.optional(STORED, Headers::moment)?,
+        attempt: headers.required(ATTEMPT, Headers::count)?,
+        not_before: headers.optional(NOT_BEFORE, Headers::moment)?,
+        callback: headers.optional(CALLBACK, Headers::text)?,
+        reason: headers.text(REASON).and_then(|name| Reason::from_name(&name)).or_else(|| headers.death(queue)),
+        replay: headers.count(REPLAY).unwrap_or_default(),
+        traceparent: headers.text(TRACEPARENT),
+    })
+}
+
+/// What can be read of a message that cannot be read whole; for an operator's eyes only.
+pub(super) fn decode_what_is_there(properties: &BasicProperties) -> Envelope {
+    let headers = Headers(properties.headers().as_ref());
+    let id = || properties.message_id().as_ref().and_then(|id| id.as_str().parse().ok());
+    Envelope {
+        version: headers.count(VERSION).unwrap_or_default(),
+        trigger_id: headers.trigger_id(TRIGGER_ID).or_else(id).unwrap_or(TriggerId(uuid::Uuid::nil())),
+        profile: headers.text(PROFILE).unwrap_or_default(),
+        conversation_id: headers.text(CONVERSATION_ID).unwrap_or_default(),
+        user_id: headers.text(USER_ID).unwrap_or_default(),
+        session_id: headers.text(SESSION_ID),
+        language: headers.text(LANGUAGE),
+        accepted_at: headers.moment(ACCEPTED).unwrap_or(EpochMs(0)),
+        deadline: headers.moment(DEADLINE).unwrap_or(EpochMs(0)),
+        stored_at: headers.moment(STORED),
+        attempt: headers.count(ATTEMPT).unwrap_or_default(),
+        not_before: headers.moment(NOT_BEFORE),
+        callback: headers.text(CALLBACK),
+        reason: headers.text(REASON).and_then(|name| Reason::from_name(&name)),
+        replay: headers.count(REPLAY).unwrap_or_default(),
+        traceparent: headers.text(TRACEPARENT),
+    }
+}
+
+/// The properties of an unreadable message on its way to the dead letters: its own headers but the broker's.
+pub(super) fn unreadable(properties: &BasicProperties) -> BasicProperties {
+    let mut table = FieldTable::default();
+    for (name, value) in properties.headers().iter().flatten() {
+        if !name.as_str().starts_with("x-") {
+            table.insert(name.clone(), value.clone());
+        }
+    }
+    table.insert(REASON.into(), text(Reason::Unreadable.as_str()));
+    let mut copy = BasicProperties::default().with_headers(table).with_delivery_mode(PERSISTENT);
+    if let Some(id) = properties.message_id() {
+        copy = copy.with_message_id(id.clone());
+    }
+    copy
+}
+
+/// How often the queue delivered this message before without its being settled.
+pub(super) fn returns(properties: &BasicProperties) -> u32 {
+    Headers(properties.headers().as_ref()).count("x-delivery-count").unwrap_or_default()
+}
+
+fn died_of(reason: &str) -> Option<Reason> {
+    match reason {
+        "expired" => Some(Reason::Expired),
+        "delivery_limit" => Some(Reason::Poison),
+        // Nobody rejects in this program, and no queue of ours drops for its length.
+        "rejected" | "maxlen" => Some(Reason::Exhausted),
+        _ => None,
+    }
+}
+
+struct Headers<'a>(Option<&'a FieldTable>);
+
+impl Headers<'_> {
+    fn value(&self, name: &str) -> Option<&AMQPValue> {
+        self.0?.inner().get(name)
+    }
+
+    fn required<T>(&self, name: &'static str, read: fn(&Self, &str) -> Option<T>) -> Result<T, Unreadable> {
+        read(self, name).ok_or(Unreadable(name))
+    }
+
+    /// Absent is `None`; there, but of another type, is an error.
+    fn optional<T>(&self, name: &'static str, read: fn(&Self, &str) -> Option<T>) -> Result<Option<T>, Unreadable> {
+        match self.value(name) {
+            None | Some(AMQPValue::Void) => Ok(None),
+            Some(_) => read(self, name).map(Some).ok_or(Unreadable(name)),
+        }
+    }
+
+    fn text(&self, name: &str) -> Option<String> {
+        match self.value(name)? {
+            AMQPValue::LongString(text) => String::from_utf8(text.as_bytes().to_vec()).ok(),
+            AMQPValue::ShortString(text) => Some(text.as_str().to_owned()),
+            _ => None,
+        }
+    }
+
+    fn trigger_id(&self, name: &str) -> Option<TriggerId> {
+        self.text(name)?.parse().ok()
+    }
+
+    fn integer(&self, name: &str) -> Option<u64> {
+        match *self.value(name)? {
+            AMQPValue::LongLongInt(number) => u64::try_from(number).ok(),
+            AMQPValue::LongInt(number) => u64::try_from(number).ok(),
+            AMQPValue::ShortInt(number) => u64::try_from(number).ok(),
+            AMQPValue::ShortShortInt(number) => u64::try_from(number).ok(),
+            AMQPValue::LongUInt(number) => Some(number.into()),
+            AMQPValue::ShortUInt(number) => Some(number.into()),
+            AMQPValue::ShortShortUInt(number) => Some(number.into()),
+            _ => None,
+        }
+    }
+
+    fn count(&self, name: &str) -> Option<u32> {
+        u32::try_from(self.integer(name)?).ok()
+    }
+
+    fn moment(&self, name: &str) -> Option<EpochMs> {
+        self.integer(name).map(EpochMs)
+    }
+
+    /// The broker's record of dead-letterings, newest first.
+    fn deaths(&self) -> impl Iterator<Item = Headers<'_>> {
+        let deaths = match self.value("x-death") {
+            Some(AMQPValue::FieldArray(deaths)) => deaths.as_slice(),
+            _ => &[],
+        };
+        deaths.iter().filter_map(|death| match death {
+            AMQPValue::FieldTable(death) => Some(Headers(Some(death))),
+            _ => None,
+        })
+    }
+
+    /// Why the message, now in `queue`, was dead-lettered out of a lane. A delay that passed is a death as well, so
+    /// neither the first nor the newest one need be it.
+    fn death(&self, queue: &str) -> Option<Reason> {
+        let of_a_lane = |death: &Headers<'_>| {
+            death.text("queue").is_some_and(|from| from != queue && !from.starts_with("fr.retry."))
+        };
+        self.deaths().find(of_a_lane).and_then(|death| died_of(&death.text("reason")?))
+    }
+}
+
+fn text(text: &str) -> AMQPValue {
+    AMQPValue::LongString(text.into())
+}
+
+fn count(number: u32) -> AMQPValue {
+    AMQPValue::LongInt(i32::try_from(number).unwrap_or(i32::MAX))
+}
+
+fn moment(moment: EpochMs) -> AMQPValue {
+    AMQPValue::LongLongInt(i64::try_from(moment.0).unwrap_or(i64::MAX))
+}

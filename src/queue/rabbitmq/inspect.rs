@@ -1,0 +1,88 @@
+//! Looking without taking: depths and dead letters, each look on a channel of its own.
+
+use bytes::Bytes;
+use lapin::{Channel, message::BasicGetMessage, options::BasicGetOptions};
+
+use super::{
+    headers,
+    limit::{CALL, bounded},
+    session::Session,
+    topology,
+};
+use crate::{
+    message::{DeadLetter, Lane, Message, Reason},
+    queue::{Depths, QueueError},
+};
+
+/// Ready messages of every lane.
+pub(super) async fn depths(session: &Session) -> Result<Depths, QueueError> {
+    let channel = open(session).await?;
+    let depths = count(&channel).await;
+    close(channel).await;
+    depths
+}
+
+/// The oldest `limit` dead letters. They are held unacknowledged while looked at, and go back when the channel closes.
+pub(super) async fn dead_letters(session: &Session, limit: usize) -> Result<Vec<DeadLetter>, QueueError> {
+    let channel = open(session).await?;
+    let found = look(&channel, limit).await;
+    close(channel).await;
+    found
+}
+
+async fn open(session: &Session) -> Result<Channel, QueueError> {
+    bounded("channel.open", CALL, session.connection.create_channel())
+        .await
+        .map_err(|fault| fault.into_error("a channel to look with"))
+}
+
+async fn close(channel: Channel) {
+    if channel.status().connected() {
+        let _ = bounded("channel.close", CALL, channel.close(200, "looked".into())).await;
+    }
+}
+
+async fn depth(channel: &Channel, queue: &str) -> Result<u64, QueueError> {
+    topology::depth(channel, queue).await.map_err(|fault| QueueError::Unreachable(format!("queue {queue}: {fault}")))
+}
+
+async fn count(channel: &Channel) -> Result<Depths, QueueError> {
+    let mut delayed = 0;
+    for queue in topology::delay_queues() {
+        delayed += depth(channel, &queue).await?;
+    }
+    Ok(Depths {
+        work: depth(channel, topology::lane_queue(Lane::Work)).await?,
+        late: depth(channel, topology::lane_queue(Lane::Late)).await?,
+        outcome: depth(channel, topology::lane_queue(Lane::Outcome)).await?,
+        delayed,
+        dead: depth(channel, topology::DEAD).await? + depth(channel, topology::UNROUTED).await?,
+    })
+}
+
+async fn look(channel: &Channel, limit: usize) -> Result<Vec<DeadLetter>, QueueError> {
+    let mut found = Vec::new();
+    for queue in [topology::DEAD, topology::UNROUTED] {
+        while found.len() < limit {
+            let got = bounded("basic.get", CALL, channel.basic_get(queue.into(), BasicGetOptions::default()))
+                .await
+                .map_err(|fault| fault.into_error(queue))?;
+            let Some(message) = got else { break };
+            found.push(dead_letter(queue, message));
+        }
+    }
+    Ok(found)
+}
+
+fn dead_letter(queue: &str, got: BasicGetMessage) -> DeadLetter {
+    let delivery = got.delivery;
+    let read = headers::decode(&delivery.properties, queue);
+    let otherwise = match (queue == topology::UNROUTED, &read) {
+        (true, _) => Reason::Unrouted,
+        (false, Ok(_)) => Reason::Poison,
+        (false, Err(_)) => Reason::Unreadable,
+    };
+    let envelope = read.unwrap_or_else(|_| headers::decode_what_is_there(&delivery.properties));
+    let reason = envelope.reason.unwrap_or(otherwise);
+    DeadLetter { message: Message { envelope, body: Bytes::from(delivery.data) }, reason }
+}

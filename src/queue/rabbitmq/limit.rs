@@ -1,0 +1,71 @@
+//! A limit around every call of the client: lapin's futures may wait for ever on a blocked or frozen connection.
+
+use std::{fmt, time::Duration};
+
+use lapin::ErrorKind;
+
+use crate::queue::QueueError;
+
+/// Limit of a call that the broker answers at once when it is well.
+pub(super) const CALL: Duration = Duration::from_secs(5);
+/// Limit of a farewell, to a broker that may be gone.
+pub(super) const FAREWELL: Duration = Duration::from_secs(1);
+
+/// Why a call to the broker did not succeed.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// No answer came in time.
+    Late(&'static str),
+    /// The broker or the client refused.
+    Refused(lapin::Error),
+}
+
+impl Fault {
+    /// The AMQP reply code, if the broker gave one.
+    pub(super) fn code(&self) -> Option<u16> {
+        match self {
+            Self::Refused(error) => match error.kind() {
+                ErrorKind::ProtocolError(error) => Some(error.get_id()),
+                _ => None,
+            },
+            Self::Late(_) => None,
+        }
+    }
+
+    /// True when there is no such queue or exchange.
+    pub(super) fn is_missing(&self) -> bool {
+        self.code() == Some(404)
+    }
+
+    /// The error for the application when nothing was published: either it heals, or an operator must act.
+    pub(super) fn into_error(self, place: &str) -> QueueError {
+        let text = format!("{place}: {self}");
+        // 403 access refused, 406 declared with other arguments, 530 no such virtual host.
+        match self.code() {
+            Some(403 | 406 | 530) => QueueError::Unusable(text),
+            _ => QueueError::Unreachable(text),
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Late(what) => write!(f, "no answer in time to {what}"),
+            Self::Refused(error) => error.fmt(f),
+        }
+    }
+}
+
+/// Waits for `call` no longer than `limit`; `what` names it in the error.
+pub(super) async fn bounded<T>(
+    what: &'static str,
+    limit: Duration,
+    call: impl Future<Output = lapin::Result<T>>,
+) -> Result<T, Fault> {
+    match tokio::time::timeout(limit, call).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(error)) => Err(Fault::Refused(error)),
+        Err(_) => Err(Fault::Late(what)),
+    }
+}

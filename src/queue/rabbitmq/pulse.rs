@@ -1,0 +1,112 @@
+//! What is asked of the broker every second on the publishing connection: does it block us, how much work waits.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use async_trait::async_trait;
+use lapin::{Channel, Connection, options::BasicPublishOptions, protocol::BasicProperties};
+use tokio::{
+    sync::Notify,
+    time::{MissedTickBehavior, interval},
+};
+
+use super::{
+    admission::Admission,
+    limit::{CALL, Fault, bounded},
+    presence::Presence,
+    session::{Session, Tenant},
+    topology,
+};
+use crate::{message::Lane, queue::QueueError};
+
+const BEAT: Duration = Duration::from_secs(1);
+/// A healthy broker answers in milliseconds.
+const ANSWER: Duration = Duration::from_secs(2);
+/// Beats without an answer after which the connection counts as dead. lapin's heartbeat would find out later.
+const SILENT_BEATS: u32 = 2;
+
+/// The tenant of the publishing connection.
+pub(super) struct Pulse {
+    declare: bool,
+    pub(super) admission: Admission,
+    presence: Arc<Presence>,
+    doubted: Notify,
+}
+
+impl Pulse {
+    pub(super) fn new(declare: bool, soft_limit: u64, presence: Arc<Presence>) -> Self {
+        Self { declare, admission: Admission::new(soft_limit), presence, doubted: Notify::new() }
+    }
+
+    /// Asks for a look at the topology: somebody found a part of it missing.
+    pub(super) fn doubt_topology(&self) {
+        self.doubted.notify_one();
+    }
+
+    async fn beat(&self, session: &Session, channel: &mut Option<Channel>) -> Result<(), Fault> {
+        if session.blocked() {
+            // lapin writes nothing now; `connection.unblocked` comes by itself.
+            return Ok(());
+        }
+        let open = match channel.take() {
+            Some(open) if open.status().connected() => open,
+            _ => bounded("channel.open", CALL, session.connection.create_channel()).await?,
+        };
+        canary(&open).await?;
+        let depth = topology::depth(&open, topology::lane_queue(Lane::Work)).await?;
+        self.admission.read(depth, Instant::now());
+        *channel = Some(open);
+        Ok(())
+    }
+}
+
+/// `connection.blocked` comes only in answer to a publish: an empty message draws it out.
+async fn canary(channel: &Channel) -> Result<(), Fault> {
+    let (options, properties) = (BasicPublishOptions::default(), BasicProperties::default());
+    let sent = channel.basic_publish(topology::PROBE.into(), "".into(), options, &[], properties);
+    bounded("basic.publish", ANSWER, sent).await.map(drop)
+}
+
+#[async_trait]
+impl Tenant for Pulse {
+    fn purpose(&self) -> &'static str {
+        "publish"
+    }
+
+    async fn move_in(&self, connection: &Connection) -> Result<(), QueueError> {
+        topology::ensure(connection, self.declare).await
+    }
+
+    async fn live_in(&self, session: &Session) -> QueueError {
+        let mut beats = interval(BEAT);
+        beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut channel, mut silent) = (None, 0);
+        loop {
+            let mut doubted = tokio::select! {
+                _ = beats.tick() => false,
+                () = self.doubted.notified() => true,
+            };
+            if !doubted {
+                match self.beat(session, &mut channel).await {
+                    Ok(()) => silent = 0,
+                    // Blocked between the canary and the question.
+                    Err(Fault::Late(_)) if session.blocked() => {}
+                    Err(Fault::Late(_)) => silent += 1,
+                    Err(fault) => doubted = fault.is_missing(),
+                }
+            }
+            if silent >= SILENT_BEATS {
+                return QueueError::Unreachable("the broker does not answer".into());
+            }
+            if doubted && let Err(error) = topology::ensure(&session.connection, self.declare).await {
+                return error;
+            }
+        }
+    }
+
+    fn connected(&self, connected: bool) {
+        self.presence.publishing(connected);
+    }
+}

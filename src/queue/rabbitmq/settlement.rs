@@ -1,0 +1,177 @@
+//! How a delivery ends at the broker.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use lapin::{
+    Acker, Channel,
+    options::{BasicAckOptions, BasicNackOptions},
+    protocol::BasicProperties,
+};
+
+use super::{
+    limit::{CALL, bounded},
+    parcel::Parcel,
+    publisher::Outbox,
+    session::Session,
+};
+use crate::{
+    message::{Disposition, Lane, Message, Reason},
+    metrics::labels::SettledAs,
+    queue::{QueueError, Settled, Settlement},
+};
+
+/// Longest wait in the late lane, which has no delay levels: the delivery is held for it.
+const LONGEST_HOLD: Duration = Duration::from_secs(30);
+/// First and longest pause before a delivery whose result could not be stored goes back: each return counts against
+/// the delivery limit, so a broker in trouble must not use them up within seconds.
+const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+
+/// A subscription's channel: it stays open until the last of its deliveries is settled.
+pub(super) struct Subscription {
+    pub(super) channel: Channel,
+    pub(super) session: Arc<Session>,
+    pub(super) lane: Lane,
+    pub(super) outbox: Arc<Outbox>,
+}
+
+/// The right to settle one delivery. Dropped with it, the message goes back.
+pub(super) struct RabbitSettlement {
+    acker: Acker,
+    returns: u32,
+    subscription: Arc<Subscription>,
+    settled: bool,
+}
+
+impl RabbitSettlement {
+    pub(super) fn new(acker: Acker, returns: u32, subscription: Arc<Subscription>) -> Self {
+        Self { acker, returns, subscription, settled: false }
+    }
+
+    fn outbox(&self) -> &Arc<Outbox> {
+        &self.subscription.outbox
+    }
+
+    /// Forgets the delivery. lapin's `Ok(false)` means that the channel is gone: the message comes back.
+    async fn ack(&mut self, counted_as: SettledAs) -> Settled {
+        self.settled = true;
+        let metrics = &self.outbox().metrics;
+        match bounded("basic.ack", CALL, self.acker.ack(BasicAckOptions::default())).await {
+            Ok(true) => {
+                metrics.settled.get(counted_as).inc();
+                Settled::Done
+            }
+            Ok(false) | Err(_) => {
+                metrics.acks_lost.inc();
+                Settled::WillReturn
+            }
+        }
+    }
+
+    /// Stores a copy or a result, then forgets the delivery; on failure gives it back after a pause.
+    async fn replace(
+        &mut self,
+        parcel: impl Fn() -> Parcel,
+        counted_as: SettledAs,
+    ) -> Result<Settled, QueueError> {
+        if !self.is_live() {
+            self.settled = true;
+            self.outbox().metrics.acks_lost.inc();
+            return Ok(Settled::WillReturn);
+        }
+        let stored = self.outbox().store_patiently(parcel, || self.is_live()).await;
+        if let Err(error) = stored {
+            self.give_back(PAUSE.0.saturating_mul(1 << self.returns.min(5)).min(PAUSE.1));
+            return Err(error);
+        }
+        Ok(self.ack(counted_as).await)
+    }
+
+    async fn retry(&mut self, message: &Message, after: Duration) -> Result<Settled, QueueError> {
+        let lane = self.subscription.lane;
+        let mut next = message.clone();
+        next.envelope.attempt = next.envelope.attempt.saturating_add(1);
+        if lane.delays().is_empty() {
+            tokio::time::sleep(after.min(LONGEST_HOLD)).await;
+        }
+        let reserve = self.outbox().reserve;
+        let parcel =
+            || Parcel::to_delay(lane, &next, after).unwrap_or_else(|| Parcel::to_lane(lane, &next, reserve));
+        self.replace(parcel, SettledAs::Retry).await
+    }
+
+    async fn dead_letter(&mut self, message: &Message, reason: Reason) -> Result<Settled, QueueError> {
+        let settled = self.replace(|| Parcel::to_dead_letters(message, reason), SettledAs::DeadLetter).await?;
+        self.outbox().metrics.dead_letters.get(reason).inc();
+        Ok(settled)
+    }
+
+    /// Sends it on, unchanged, to wait for the rest of its time.
+    pub(super) async fn wait_on(mut self, message: &Message, rest: Duration) {
+        let (lane, reserve) = (self.subscription.lane, self.outbox().reserve);
+        let parcel =
+            || Parcel::to_delay(lane, message, rest).unwrap_or_else(|| Parcel::to_lane(lane, message, reserve));
+        let _ = self.replace(parcel, SettledAs::Retry).await;
+    }
+
+    /// Puts a message whose headers cannot be read where an operator sees it.
+    pub(super) async fn park(mut self, properties: &BasicProperties, body: Bytes) {
+        let parcel = || Parcel::unreadable(properties, body.clone());
+        if self.replace(parcel, SettledAs::DeadLetter).await.is_ok() {
+            self.outbox().metrics.dead_letters.get(Reason::Unreadable).inc();
+        }
+    }
+
+    /// Returns the message to its lane after `pause`, in the background.
+    fn give_back(&mut self, pause: Duration) {
+        self.settled = true;
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let (acker, subscription) = (self.acker.clone(), Arc::clone(&self.subscription));
+        runtime.spawn(async move {
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = subscription.session.lost.cancelled() => return,
+            }
+            let options = BasicNackOptions { requeue: true, ..Default::default() };
+            if let Ok(true) = bounded("basic.nack", CALL, acker.nack(options)).await {
+                subscription.outbox.metrics.settled.get(SettledAs::Requeue).inc();
+            }
+        });
+    }
+}
+
+#[async_trait]
+impl Settlement for RabbitSettlement {
+    async fn settle(mut self: Box<Self>, disposition: Disposition, message: &Message) -> Result<Settled, QueueError> {
+        match disposition {
+            Disposition::Ack => Ok(self.ack(SettledAs::Ack).await),
+            Disposition::Retry { after } => self.retry(message, after).await,
+            Disposition::DeadLetter { reason } => self.dead_letter(message, reason).await,
+        }
+    }
+
+    async fn hand_over(mut self: Box<Self>, lane: Lane, message: &Message) -> Result<Settled, QueueError> {
+        if !self.is_live() {
+            // `Ok` would claim that the message was stored; storing it now would make a second outcome, since the
+            // delivery is somebody else's already.
+            self.settled = true;
+            self.outbox().metrics.acks_lost.inc();
+            return Err(QueueError::Unreachable("the delivery was lost with its channel".into()));
+        }
+        let reserve = self.outbox().reserve;
+        self.replace(|| Parcel::to_lane(lane, message, reserve), SettledAs::Ack).await
+    }
+
+    fn is_live(&self) -> bool {
+        self.acker.usable() && !self.subscription.session.lost.is_cancelled()
+    }
+}
+
+impl Drop for RabbitSettlement {
+    fn drop(&mut self) {
+        if !self.settled {
+            self.give_back(Duration::ZERO);
+        }
+    }
+}
