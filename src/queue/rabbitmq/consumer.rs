@@ -200,7 +200,11 @@ impl Pump {
         let envelope = match headers::decode(&properties, queue) {
             Ok(envelope) => envelope,
             Err(unreadable) => {
-                tracing::warn!(queue, header = unreadable.0, "a message without readable headers goes to the dead letters");
+                tracing::warn!(
+                    queue,
+                    header = unreadable.0,
+                    "a message without readable headers goes to the dead letters"
+                );
                 tokio::spawn(async move { settlement.park(&properties, body).await });
                 return;
             }

@@ -27,7 +27,10 @@ pub(super) fn parse(config: &Config) -> Result<Vec<Endpoint>, QueueError> {
     }
     let parse = |(index, text): (usize, &str)| {
         endpoint(text, config.heartbeat).ok_or_else(|| {
-            QueueError::Unusable(format!("AMQP URI number {} is not of the form amqp[s]://user:password@host", index + 1))
+            QueueError::Unusable(format!(
+                "AMQP URI number {} is not of the form amqp[s]://user:password@host",
+                index + 1
+            ))
         })
     };
     config.urls.iter().map(|url| url.expose().trim()).enumerate().map(parse).collect()

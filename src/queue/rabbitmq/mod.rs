@@ -87,7 +87,8 @@ pub fn connect(config: &Config, limits: Limits, metrics: Arc<Metrics>) -> Result
     }
     let presence = Arc::new(Presence::new(Arc::clone(&metrics)));
     let pulse = Arc::new(Pulse::new(config.declare, limits.soft_limit, Arc::clone(&presence)));
-    let links = Links { endpoints, connect_timeout: config.connect_timeout, metrics, closing: CancellationToken::new() };
+    let links =
+        Links { endpoints, connect_timeout: config.connect_timeout, metrics, closing: CancellationToken::new() };
     let (link, kept) = links.start(Arc::clone(&pulse));
     let pool = channels::pool(link.clone(), config.channels, config.channel_timeout)?;
     let outbox = Arc::new(Outbox {

@@ -70,11 +70,7 @@ impl RabbitSettlement {
     }
 
     /// Stores a copy or a result, then forgets the delivery; on failure gives it back after a pause.
-    async fn replace(
-        &mut self,
-        parcel: impl Fn() -> Parcel,
-        counted_as: SettledAs,
-    ) -> Result<Settled, QueueError> {
+    async fn replace(&mut self, parcel: impl Fn() -> Parcel, counted_as: SettledAs) -> Result<Settled, QueueError> {
         if !self.is_live() {
             self.settled = true;
             self.outbox().metrics.acks_lost.inc();
@@ -96,8 +92,7 @@ impl RabbitSettlement {
             tokio::time::sleep(after.min(LONGEST_HOLD)).await;
         }
         let reserve = self.outbox().reserve;
-        let parcel =
-            || Parcel::to_delay(lane, &next, after).unwrap_or_else(|| Parcel::to_lane(lane, &next, reserve));
+        let parcel = || Parcel::to_delay(lane, &next, after).unwrap_or_else(|| Parcel::to_lane(lane, &next, reserve));
         self.replace(parcel, SettledAs::Retry).await
     }
 

@@ -3,6 +3,7 @@
 //! Tests share it, each in a virtual host of its own ([`shared`]). A test that stops, freezes or starves the node has it
 //! alone meanwhile ([`alone`]). The node lives as long as the standard input of `rabbitmq-node` stays open, so it dies
 //! with this process, however that ends.
+#![allow(dead_code, reason = "the tests that stop and starve the node come next")]
 
 use std::{
     io::{BufRead, BufReader, Write},
@@ -14,10 +15,7 @@ use std::{
     time::Duration,
 };
 
-use cognigy_fallback_router::{
-    queue::rabbitmq::Config,
-    secret::Secret,
-};
+use cognigy_fallback_router::{queue::rabbitmq::Config, secret::Secret};
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/support/rabbitmq-node");
