@@ -9,6 +9,7 @@ mod support;
 
 mod answers;
 mod callbacks;
+mod connections;
 mod customer_text;
 mod gateway_replies;
 mod history;
