@@ -1,0 +1,183 @@
+//! The embedded queue: one SQLite file in a directory, for one machine.
+//!
+//! Any number of processes may share the directory (an ingress, some workers, or `serve` alone); it must be on a local
+//! disk, as SQLite's log and file locks do not work across machines.
+//!
+//! * **Durable**: write-ahead log with `synchronous=FULL`; an answer is given after the commit's fsync. One thread a
+//!   process writes ([`writer`]), so that one fsync confirms whatever came in meanwhile.
+//! * **Leased** ([`leasing`], [`ending`]): a delivery belongs to the process that took it, by owner and token. A process
+//!   holds a file lock while it lives ([`owner`]): when it dies, its leases go back within a quarter of a second; when
+//!   it is frozen, after 30 s ([`reclaim`]). A process that wakes from that can settle only what it still holds.
+//! * **Exact**: a retry waits as long as asked, a hand-over is one transaction.
+//!
+//! A process that is frozen in the middle of a transaction blocks the others until it goes on or is killed: they refuse
+//! new triggers and go on by themselves.
+//!
+//! Metrics: this backend counts publishes (a hand-over is one, and an acknowledgement), deliveries taken and settled,
+//! settlements lost, dead letters, and whether it can write; the worker counts none of these.
+
+mod backlog;
+mod batch;
+mod consumer;
+mod ending;
+mod failure;
+mod headers;
+mod health;
+mod lease;
+mod leasing;
+mod owner;
+mod place;
+mod publisher;
+mod reader;
+mod reclaim;
+mod schema;
+mod state;
+mod watcher;
+mod writer;
+
+use std::{
+    io,
+    num::NonZeroU16,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use rusqlite::Connection;
+use serde::Deserialize;
+use tokio::{task::spawn_blocking, time::timeout};
+
+use self::{
+    consumer::EmbeddedConsumer,
+    owner::{Opening, Owner},
+    publisher::EmbeddedPublisher,
+    reader::Reader,
+    state::State,
+    watcher::Watched,
+    writer::{Nudge, Patience, Writer},
+};
+use super::{Consumer, Depths, Limits, Publisher, Queue, QueueError};
+use crate::{
+    message::{DeadLetter, Lane},
+    metrics::Metrics,
+    time::EpochMs,
+    trigger::TriggerId,
+};
+
+const FILE: &str = "queue.sqlite3";
+/// How long closing waits for the writer to finish what it has.
+const CLOSING: Duration = Duration::from_secs(10);
+const PATIENCE: Patience = Patience { to_enter: Duration::from_secs(5), to_commit: Duration::from_secs(5) };
+
+/// Settings of the embedded queue.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Config {
+    /// Where its files are, on a local disk; made if missing, readable only by its owner.
+    pub directory: PathBuf,
+}
+
+/// Opens (and where missing, makes) the queue.
+///
+/// # Errors
+/// `Unusable` for a directory that cannot be written, a foreign or corrupted file, or a newer schema.
+pub async fn connect(config: &Config, limits: Limits, metrics: Arc<Metrics>) -> Result<Arc<dyn Queue>, QueueError> {
+    let directory = config.directory.clone();
+    let open = spawn_blocking(move || EmbeddedQueue::open(&directory, limits, metrics));
+    match open.await {
+        Ok(queue) => Ok(Arc::new(queue?)),
+        Err(_) => Err(QueueError::Unusable("opening it was cut short; start again".into())),
+    }
+}
+
+struct EmbeddedQueue {
+    state: Arc<State>,
+    writer: Writer,
+    reader: Reader,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// The connections of one open queue, and who it is.
+struct Opened {
+    writing: Connection,
+    watching: Connection,
+    reading: Connection,
+    owner: Owner,
+}
+
+impl EmbeddedQueue {
+    fn open(directory: &Path, limits: Limits, metrics: Arc<Metrics>) -> Result<Self, QueueError> {
+        let file = directory.join(FILE);
+        let Opened { writing, watching, reading, owner } = open_files(directory, &file)?;
+        let (writer, changes) = writer::channel();
+        let state = State::new(limits, metrics, writer.downgrade());
+        let watched = Watched { directory: directory.into(), file, owner: owner.id() };
+        let threads = vec![
+            writer::spawn(writing, owner, Arc::clone(&state), changes).map_err(|error| no_thread(&error))?,
+            watcher::spawn(watching, watched, &state, writer.downgrade()).map_err(|error| no_thread(&error))?,
+        ];
+        state.metrics.queue_connected.set(1);
+        Ok(Self { state, writer, reader: Reader::new(reading), threads: Mutex::new(threads) })
+    }
+}
+
+fn open_files(directory: &Path, file: &Path) -> Result<Opened, QueueError> {
+    let _turn = Opening::begin(directory)?;
+    let writing = schema::open_writer(file)?;
+    owner::sweep(&writing, directory).map_err(|error| schema::cannot_open(file, &error))?;
+    let owner = Owner::register(&writing, directory)?;
+    Ok(Opened { watching: schema::open_reader(file)?, reading: schema::open_reader(file)?, writing, owner })
+}
+
+fn no_thread(error: &io::Error) -> QueueError {
+    QueueError::Unusable(format!("no thread could be started ({}); raise the process limit", error.kind()))
+}
+
+#[async_trait]
+impl Queue for EmbeddedQueue {
+    fn publisher(&self) -> Arc<dyn Publisher> {
+        Arc::new(EmbeddedPublisher { state: Arc::clone(&self.state), writer: self.writer.clone() })
+    }
+
+    async fn consumer(&self, lane: Lane, slots: NonZeroU16) -> Result<Box<dyn Consumer>, QueueError> {
+        self.state.health.usable()?;
+        Ok(Box::new(EmbeddedConsumer::new(lane, slots.get(), Arc::clone(&self.state), self.writer.clone())))
+    }
+
+    fn is_connected(&self) -> bool {
+        !self.state.closed.is_cancelled() && self.state.health.is_well()
+    }
+
+    async fn ready(&self) -> Result<(), QueueError> {
+        self.state.health.usable()
+    }
+
+    async fn depths(&self) -> Result<Depths, QueueError> {
+        self.reader.depths().await
+    }
+
+    async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, QueueError> {
+        self.reader.dead_letters(limit).await
+    }
+
+    async fn accepted_since(&self, since: EpochMs) -> Result<Vec<(TriggerId, EpochMs)>, QueueError> {
+        self.reader.accepted_since(since).await
+    }
+
+    async fn close(&self) {
+        self.state.closed.cancel();
+        self.state.metrics.queue_connected.set(0);
+        // The writer notices after its next transaction.
+        let _ = self.writer.ask(PATIENCE, |reply| Box::new(Nudge(Some(reply)))).await;
+        if let Some(watcher) = self.state.watcher.get() {
+            watcher.unpark();
+        }
+        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        let ended = spawn_blocking(move || threads.into_iter().for_each(|thread| drop(thread.join())));
+        if timeout(CLOSING, ended).await.is_err() {
+            tracing::warn!("the queue's threads did not end in time; what they hold goes back when the process ends");
+        }
+        self.reader.close();
+    }
+}

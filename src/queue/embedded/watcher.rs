@@ -1,0 +1,186 @@
+//! The thread that looks around: what other processes stored, which of them died or fell silent, how much waits.
+
+use std::{
+    io,
+    os::unix::fs::MetadataExt,
+    path::PathBuf,
+    sync::Arc,
+    thread::JoinHandle,
+    time::{Duration, Instant, SystemTime},
+};
+
+use rusqlite::{Connection, params};
+
+use super::{
+    failure::{Moment, explain},
+    place::{index, moment, number, sql},
+    reclaim::{Neighbours, Prune},
+    state::State,
+    writer::{WeakWriter, Writer},
+};
+use crate::{message::Lane, queue::QueueError, time::EpochMs};
+
+/// Between looks while a consumer waits and another process could bring it something.
+const ALERT: Duration = Duration::from_millis(8);
+/// Between looks otherwise.
+const CALM: Duration = Duration::from_millis(100);
+const NEIGHBOURS: Duration = Duration::from_millis(250);
+const COUNT: Duration = Duration::from_secs(1);
+const PRUNE: Duration = Duration::from_secs(10);
+
+/// What the thread needs.
+pub(super) struct Watched {
+    pub(super) directory: PathBuf,
+    pub(super) file: PathBuf,
+    pub(super) owner: i64,
+}
+
+/// Starts the thread. It ends once the queue was closed or is no longer used.
+pub(super) fn spawn(
+    connection: Connection,
+    watched: Watched,
+    state: &Arc<State>,
+    writer: WeakWriter,
+) -> io::Result<JoinHandle<()>> {
+    let file_id = file_id(&watched.file);
+    let watcher = Watcher {
+        connection,
+        neighbours: Neighbours::new(watched.directory, watched.owner),
+        file: watched.file,
+        file_id,
+        state: Arc::clone(state),
+        writer,
+        version: 0,
+        next_due: [None; 3],
+        counted: Instant::now(),
+    };
+    let handle = std::thread::Builder::new().name("queue-watcher".into()).spawn(move || watcher.run())?;
+    let _ = state.watcher.set(handle.thread().clone());
+    Ok(handle)
+}
+
+struct Watcher {
+    connection: Connection,
+    neighbours: Neighbours,
+    file: PathBuf,
+    file_id: Option<(u64, u64)>,
+    state: Arc<State>,
+    writer: WeakWriter,
+    version: i64,
+    /// When something in the lane is next due.
+    next_due: [Option<EpochMs>; 3],
+    counted: Instant,
+}
+
+/// Something to be done every so often.
+struct Every(Duration, Instant);
+
+impl Every {
+    /// Due at once, then again each `span`.
+    fn new(span: Duration, now: Instant) -> Self {
+        Self(span, now)
+    }
+
+    fn is_due(&mut self, now: Instant) -> bool {
+        let due = now >= self.1;
+        if due {
+            self.1 = now + self.0;
+        }
+        due
+    }
+}
+
+impl Watcher {
+    fn run(mut self) {
+        let now = Instant::now();
+        let (mut neighbours, mut count, mut prune) =
+            (Every::new(NEIGHBOURS, now), Every::new(COUNT, now), Every::new(PRUNE, now));
+        while !self.state.closed.is_cancelled() {
+            let Some(writer) = self.writer.upgrade() else { return };
+            let now = Instant::now();
+            let looked = self.look(&writer, neighbours.is_due(now), count.is_due(now));
+            if let Err(error @ QueueError::Unusable(_)) = looked.map_err(|error| explain(&error, Moment::Before)) {
+                self.state.health.break_for_good(error.to_string());
+            }
+            if prune.is_due(now) {
+                writer.offer(Box::new(Prune));
+            }
+            // The queue must not be held open by the one who looks after it.
+            drop(writer);
+            std::thread::park_timeout(self.pause());
+        }
+    }
+
+    fn pause(&self) -> Duration {
+        let awaited = Lane::ALL.into_iter().any(|lane| self.state.is_awaited(lane));
+        if awaited && self.neighbours.are_there() { ALERT } else { CALM }
+    }
+
+    fn look(&mut self, writer: &Writer, neighbours: bool, count: bool) -> rusqlite::Result<()> {
+        self.wake_consumers()?;
+        if neighbours {
+            self.neighbours.look(&self.connection, writer)?;
+        }
+        if count {
+            self.count(writer)?;
+            self.check_file();
+        }
+        if self.state.health.is_beat_due() {
+            self.writer.nudge();
+        }
+        Ok(())
+    }
+
+    /// Consumers hear of their own process's messages by themselves; this is for the others' ones.
+    fn wake_consumers(&mut self) -> rusqlite::Result<()> {
+        let version = self.connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
+        let changed = version != self.version;
+        self.version = version;
+        let now = EpochMs::from(SystemTime::now());
+        for lane in Lane::ALL.into_iter().filter(|lane| self.state.is_awaited(*lane)) {
+            if changed {
+                self.next_due[index(lane)] = self.first_due(lane)?;
+            }
+            if self.next_due[index(lane)].is_some_and(|due| due <= now) {
+                self.next_due[index(lane)] = None;
+                self.state.wake(lane);
+            }
+        }
+        Ok(())
+    }
+
+    fn first_due(&self, lane: Lane) -> rusqlite::Result<Option<EpochMs>> {
+        self.connection
+            .prepare_cached("SELECT min(ready_at) FROM ready WHERE lane = ?1")?
+            .query_row([number(lane)], |row| row.get::<_, Option<i64>>(0))
+            .map(|due| due.map(moment))
+    }
+
+    fn count(&mut self, writer: &Writer) -> rusqlite::Result<()> {
+        let now = sql(SystemTime::now().into());
+        let (ready, expires_at): (u32, Option<i64>) = self
+            .connection
+            .prepare_cached("SELECT count(*), min(expires_at) FROM ready WHERE lane = ?1 AND ready_at <= ?2")?
+            .query_row(params![number(Lane::Work), now], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        self.state.backlog.counted(ready.into(), self.counted.elapsed());
+        self.counted = Instant::now();
+        if expires_at.is_some_and(|at| at <= now) {
+            writer.offer(Box::new(super::reclaim::ExpireWork));
+        }
+        Ok(())
+    }
+
+    /// A file that was deleted or replaced takes everything stored in it along when the program ends.
+    fn check_file(&self) {
+        if self.file_id.is_some() && file_id(&self.file) != self.file_id {
+            self.state.health.break_for_good(format!(
+                "{} was removed or replaced while in use; put it back or restart the program",
+                self.file.display()
+            ));
+        }
+    }
+}
+
+fn file_id(path: &std::path::Path) -> Option<(u64, u64)> {
+    std::fs::metadata(path).ok().map(|file| (file.dev(), file.ino()))
+}
