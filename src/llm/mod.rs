@@ -1,12 +1,23 @@
 //! The model gateway: an OpenAI-compatible `POST /v1/chat/completions`.
+//!
+//! [`LlmClient::complete`] asks the models in their order; each several times, as long as that can help and time is left.
+//! The siblings: `body` is what is sent, `gateway` sends it, `reply` reads a good answer and `failure` any other, `models`
+//! remembers what each model does not take and when it is held off, `client` asks model by model.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+mod body;
+mod client;
+mod failure;
+mod gateway;
+mod models;
+mod reply;
+
+use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use tokio::time::Instant;
 
-use crate::{metrics::Metrics, outcome::Usage, secret::Secret};
+use crate::{outcome::Usage, secret::Secret};
+
+pub use client::LlmClient;
 
 /// Settings of a profile's model gateway.
 #[derive(Clone, Debug, Deserialize)]
@@ -139,33 +150,6 @@ impl LlmError {
             Self::Unavailable => "llm_unavailable",
             Self::ContentRefused => "content_refused",
         }
-    }
-}
-
-/// Asks the models of one profile.
-pub struct LlmClient {}
-
-impl LlmClient {
-    /// Builds the client. `schema` is the decision schema, for [`ResponseFormat::JsonSchema`].
-    ///
-    /// # Errors
-    /// When the base URL is missing or unusable, or the HTTP client cannot be built.
-    pub fn new(_config: &Config, _schema: &Value, _metrics: Arc<Metrics>) -> anyhow::Result<Self> {
-        unimplemented!()
-    }
-
-    /// Asks for a completion, with retries and fall-back models, never beyond `until` and never with a wait after the
-    /// last try. `spent` is added to on every path.
-    ///
-    /// # Errors
-    /// [`LlmError`], of the last model that was asked.
-    pub async fn complete(
-        &self,
-        _request: CompletionRequest<'_>,
-        _until: Instant,
-        _spent: &mut Spent,
-    ) -> Result<Completion, LlmError> {
-        unimplemented!()
     }
 }
 

@@ -11,6 +11,7 @@ mod answers;
 mod callbacks;
 mod connections;
 mod customer_text;
+mod gateway_models;
 mod gateway_replies;
 mod history;
 mod house;

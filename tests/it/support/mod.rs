@@ -1,4 +1,5 @@
 //! What several tests need.
 
 pub(crate) mod broker;
+pub(crate) mod gateway;
 pub(crate) mod stub;

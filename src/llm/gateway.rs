@@ -1,0 +1,186 @@
+//! The gateway over HTTP: one request, and what came of it.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::{Context, ensure};
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderName, HeaderValue,
+    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE},
+};
+use tokio::time::Instant;
+use url::Url;
+
+use super::{
+    Config, Spent,
+    failure::{Failure, diagnose},
+    reply::{self, Unusable},
+};
+use crate::{
+    http_client::{self, ClientConfig, Limits, UpstreamError, exchange},
+    metrics::{
+        Metrics,
+        labels::{Finish, TokenDirection, Upstream},
+    },
+    outcome::Usage,
+};
+
+/// Bytes of an answer.
+const ANSWER_LIMIT: usize = 1024 * 1024;
+
+/// A try that was cut short by the caller's own deadline counts against the model only if it had at least this long.
+const FAIR_TIME: Duration = Duration::from_secs(5);
+
+/// The model's words.
+pub(super) struct Words {
+    pub(super) content: String,
+    /// True when they were cut off at the token limit.
+    pub(super) truncated: bool,
+}
+
+/// The chat endpoint and how to reach it.
+pub(super) struct Gateway {
+    client: reqwest::Client,
+    url: Url,
+    headers: HeaderMap,
+    attempt_timeout: Duration,
+    metrics: Arc<Metrics>,
+}
+
+impl Gateway {
+    pub(super) fn new(config: &Config, metrics: Arc<Metrics>) -> anyhow::Result<Self> {
+        let url = endpoint(config.base_url.as_deref().context("the gateway's base URL is not set")?)?;
+        let client = http_client::build(&ClientConfig {
+            connect_timeout: config.connect_timeout,
+            timeout: config.attempt_timeout,
+            https_only: url.scheme() == "https",
+        })?;
+        Ok(Self { client, url, headers: headers(config)?, attempt_timeout: config.attempt_timeout, metrics })
+    }
+
+    /// One request, at most as long as a try may take and never beyond `until`.
+    pub(super) async fn post(&self, body: Bytes, until: Instant, spent: &mut Spent) -> Result<Words, Failure> {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(Failure::OutOfTime { fair: false });
+        }
+        let time = left.min(self.attempt_timeout);
+        let request = self.client.post(self.url.clone()).headers(self.headers.clone()).body(body);
+        let result = {
+            let _running = Stopwatch::start(spent);
+            exchange(request, Limits { time, body: ANSWER_LIMIT }, Upstream::Llm, &self.metrics).await
+        };
+        let cut_short = |error| match error {
+            UpstreamError::Timeout if time < self.attempt_timeout => Failure::OutOfTime { fair: time >= FAIR_TIME },
+            error => error.into(),
+        };
+        let answer = result.map_err(cut_short)?;
+        if !answer.status.is_success() {
+            return Err(diagnose(&answer));
+        }
+        self.read(&answer.success().map_err(cut_short)?, spent)
+    }
+
+    fn read(&self, body: &[u8], spent: &mut Spent) -> Result<Words, Failure> {
+        let reply = reply::read(body);
+        if let Some(usage) = reply.usage {
+            self.pay(usage, spent);
+        }
+        if let Some(finish) = reply.finish {
+            self.metrics.llm_finish.get(finish).inc();
+        }
+        match reply.content {
+            Ok(content) => Ok(Words { content, truncated: reply.finish == Some(Finish::Length) }),
+            Err(Unusable::Refused) => Err(Failure::ContentRefused),
+            Err(Unusable::Malformed) => Err(UpstreamError::Malformed("not a chat completion").into()),
+        }
+    }
+
+    fn pay(&self, usage: Usage, spent: &mut Spent) {
+        *spent.usage.get_or_insert_default() += usage;
+        self.metrics.llm_tokens.get(TokenDirection::Input).inc_by(usage.prompt_tokens);
+        self.metrics.llm_tokens.get(TokenDirection::Output).inc_by(usage.completion_tokens);
+    }
+}
+
+/// Counts a call, and its time however it ends.
+struct Stopwatch<'a> {
+    spent: &'a mut Spent,
+    begun: Instant,
+}
+
+impl<'a> Stopwatch<'a> {
+    fn start(spent: &'a mut Spent) -> Self {
+        spent.calls += 1;
+        Self { spent, begun: Instant::now() }
+    }
+}
+
+impl Drop for Stopwatch<'_> {
+    fn drop(&mut self) {
+        self.spent.upstream += self.begun.elapsed();
+    }
+}
+
+/// `<base>/v1/chat/completions`, where the base may already end with a version or with the whole path. A query stays.
+fn endpoint(base: &str) -> anyhow::Result<Url> {
+    let mut url = Url::parse(base).context("the gateway's base URL is no URL")?;
+    ensure!(matches!(url.scheme(), "http" | "https"), "the gateway's base URL is neither http nor https");
+    let path = url.path().trim_end_matches('/');
+    let versioned = path.rsplit('/').next().is_some_and(|last| {
+        last.strip_prefix('v').is_some_and(|number| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()))
+    });
+    let path = if path.ends_with("/chat/completions") {
+        path.to_owned()
+    } else if versioned {
+        format!("{path}/chat/completions")
+    } else {
+        format!("{path}/v1/chat/completions")
+    };
+    url.set_path(&path);
+    Ok(url)
+}
+
+fn headers(config: &Config) -> anyhow::Result<HeaderMap> {
+    let mut headers = HeaderMap::new();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+    if let Some(key) = &config.api_key {
+        headers.insert(AUTHORIZATION, sensitive(&format!("Bearer {}", key.expose())).context("the gateway's key")?);
+    }
+    for (name, value) in &config.headers {
+        let value = sensitive(value.expose()).with_context(|| format!("header \"{name}\""))?;
+        headers.insert(name.parse::<HeaderName>().with_context(|| format!("header \"{name}\""))?, value);
+    }
+    Ok(headers)
+}
+
+fn sensitive(text: &str) -> anyhow::Result<HeaderValue> {
+    let mut value = HeaderValue::from_str(text).context("has characters that a header cannot carry")?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_base_url_may_have_a_version_or_the_whole_path() {
+        for (base, expected) in [
+            ("https://h", "https://h/v1/chat/completions"),
+            ("https://h/", "https://h/v1/chat/completions"),
+            ("https://h/v1", "https://h/v1/chat/completions"),
+            ("https://h/v1/", "https://h/v1/chat/completions"),
+            ("https://h/api/paas/v4", "https://h/api/paas/v4/chat/completions"),
+            ("https://h/gateway", "https://h/gateway/v1/chat/completions"),
+            ("https://h/v1beta/openai/chat/completions", "https://h/v1beta/openai/chat/completions"),
+            ("https://h/v?api-version=1", "https://h/v/v1/chat/completions?api-version=1"),
+        ] {
+            assert_eq!(endpoint(base).unwrap().as_str(), expected, "{base}");
+        }
+        for base in ["", "h", "ftp://h", "localhost:8000"] {
+            assert!(endpoint(base).is_err(), "{base}");
+        }
+    }
+}

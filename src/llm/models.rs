@@ -1,0 +1,140 @@
+//! What is known of each model: what it does not take, and whether it is held off. Shared by all calls of a client.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::{
+    sync::watch,
+    time::{Duration, Instant, timeout_at},
+};
+
+use super::{LlmError, body::Shape, failure::Failure};
+use crate::breaker::{Breaker, Held, Permit, Report};
+
+/// Longest wait for a model that is held off; as long as the longest wait between two tries.
+const MOST_PATIENCE: Duration = Duration::from_secs(16);
+
+/// A model at a base URL.
+pub(super) struct Model {
+    pub(super) name: String,
+    state: Mutex<State>,
+    /// Wakes those who wait for the breaker.
+    changed: watch::Sender<()>,
+}
+
+struct State {
+    breaker: Breaker,
+    /// Why the last call failed: the reason for holding it off.
+    last: LlmError,
+    shape: Shape,
+}
+
+impl Model {
+    pub(super) fn new(name: &str, shape: Shape) -> Self {
+        let state = State { breaker: Breaker::default(), last: LlmError::Unavailable, shape };
+        Self { name: name.to_owned(), state: Mutex::new(state), changed: watch::Sender::new(()) }
+    }
+
+    /// Asks whether it may be called now.
+    pub(super) fn admit(&self) -> Result<Admission<'_>, Hold> {
+        let mut state = self.lock();
+        match state.breaker.admit(Instant::now()) {
+            Ok(permit) => Ok(Admission { model: self, permit: Some(permit) }),
+            // Subscribed under the lock, so that no change is missed.
+            Err(held) => Err(Hold { held, why: state.last.clone(), changed: self.changed.subscribe() }),
+        }
+    }
+
+    /// How to ask it.
+    pub(super) fn shape(&self) -> Shape {
+        self.lock().shape
+    }
+
+    /// Remembers how to ask it from now on, unless another call found something out meanwhile.
+    pub(super) fn reshape(&self, sent: Shape, next: Shape) {
+        let mut state = self.lock();
+        if state.shape == sent {
+            state.shape = next;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Permission for one call of a model. Dropped without a report, it tells nothing.
+pub(super) struct Admission<'a> {
+    model: &'a Model,
+    permit: Option<Permit>,
+}
+
+impl Admission<'_> {
+    /// Tells how the call ended.
+    pub(super) fn end<T>(mut self, result: &Result<T, Failure>) {
+        let failure = result.as_ref().err();
+        // Without a report, dropping it gives the permit back.
+        let Some(report) = failure.map_or(Some(Report::Success), Failure::report) else { return };
+        let Some(permit) = self.permit.take() else { return };
+        let why = failure.and_then(Failure::error).filter(|_| report != Report::Success);
+        let changed = {
+            let mut state = self.model.lock();
+            if let Some(why) = &why {
+                state.last = why.clone();
+            }
+            state.breaker.report(permit, report, Instant::now())
+        };
+        if changed {
+            self.model.changed.send_replace(());
+            match why {
+                Some(why) => tracing::warn!(llm.model = %self.model.name, reason = why.code(), "model is held off"),
+                None => tracing::info!(llm.model = %self.model.name, "model works again"),
+            }
+        }
+    }
+}
+
+impl Drop for Admission<'_> {
+    fn drop(&mut self) {
+        let Some(permit) = self.permit.take() else { return };
+        if self.model.lock().breaker.release(permit, Instant::now()) {
+            self.model.changed.send_replace(());
+        }
+    }
+}
+
+/// A model is held off.
+pub(super) struct Hold {
+    held: Held,
+    /// Why it is.
+    pub(super) why: LlmError,
+    changed: watch::Receiver<()>,
+}
+
+impl Hold {
+    /// The one of two that ends sooner, as far as that is known.
+    pub(super) fn or_sooner(self, other: Option<Self>) -> Self {
+        match other {
+            None => self,
+            Some(other) => match (self.held, other.held) {
+                (Held::Until(mine), Held::Until(others)) if mine <= others => self,
+                (Held::Probing, Held::Until(_)) => self,
+                _ => other,
+            },
+        }
+    }
+
+    /// Waits until asking again is worth it: a short outage need not send anybody to a human. False when that is not
+    /// before `until`, or too far away.
+    pub(super) async fn wait(mut self, until: Instant) -> bool {
+        let limit = until.min(Instant::now() + MOST_PATIENCE);
+        match self.held {
+            Held::Until(reopens) if reopens >= limit => false,
+            Held::Until(reopens) => {
+                // Earlier if something changes.
+                let _ = timeout_at(reopens, self.changed.changed()).await;
+                true
+            }
+            Held::Probing => timeout_at(limit, self.changed.changed()).await.is_ok(),
+        }
+    }
+}
