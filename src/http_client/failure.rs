@@ -2,7 +2,10 @@
 
 use std::{error::Error, io, time::Duration};
 
-use crate::metrics::labels::{RetryCause, UpstreamStatus};
+use crate::{
+    egress::EgressError,
+    metrics::labels::{RetryCause, UpstreamStatus},
+};
 
 /// Why an exchange with an upstream failed. It holds no URL, header or body.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -24,6 +27,9 @@ pub enum UpstreamError {
     /// No secure connection; also a request that was not sent because its URL permits none.
     #[error("TLS failed")]
     Tls,
+    /// Its name leads to an address that may not be dialled.
+    #[error("has an address that is not allowed")]
+    Forbidden,
     /// A 2xx answer that is not what the interface promises.
     #[error("gave an answer that makes no sense: {0}")]
     Malformed(&'static str),
@@ -36,6 +42,8 @@ impl UpstreamError {
         // Order matters: a connect that timed out is both, and a TLS failure shows as a failed connect.
         if error.is_timeout() {
             Self::Timeout
+        } else if let Some(refusal) = EgressError::in_chain(error) {
+            if refusal == EgressError::LookupTimeout { Self::Timeout } else { Self::Forbidden }
         } else if error.is_builder() || caused_by::<rustls::Error>(error) {
             Self::Tls
         } else if error.is_decode() && !caused_by::<hyper::Error>(error) {
@@ -58,7 +66,7 @@ impl UpstreamError {
             Self::Timeout => Some(RetryCause::Timeout),
             Self::Connect => Some(RetryCause::Connect),
             Self::Malformed(_) => Some(RetryCause::InvalidAnswer),
-            Self::Status { .. } | Self::Tls => None,
+            Self::Status { .. } | Self::Tls | Self::Forbidden => None,
         }
     }
 
@@ -77,7 +85,7 @@ impl UpstreamError {
         match self {
             Self::Status { status, .. } => status_label(*status),
             Self::Timeout => UpstreamStatus::Timeout,
-            Self::Connect => UpstreamStatus::Connect,
+            Self::Connect | Self::Forbidden => UpstreamStatus::Connect,
             Self::Tls => UpstreamStatus::Tls,
             Self::Malformed(_) => UpstreamStatus::Success,
         }
@@ -126,6 +134,7 @@ mod tests {
             (UpstreamError::Connect, Some(RetryCause::Connect)),
             (UpstreamError::Malformed("html"), Some(RetryCause::InvalidAnswer)),
             (UpstreamError::Tls, None),
+            (UpstreamError::Forbidden, None),
         ] {
             assert_eq!(error.retry_cause(), expected, "{error}");
         }

@@ -15,7 +15,7 @@ pub(super) fn failure(error: &UpstreamError) -> StageFailure {
             StageFailure::Unavailable
         }
         UpstreamError::Status { status: 408 | 429, .. } => StageFailure::Unavailable,
-        UpstreamError::Status { .. } => StageFailure::Rejected,
+        UpstreamError::Status { .. } | UpstreamError::Forbidden => StageFailure::Rejected,
     }
 }
 

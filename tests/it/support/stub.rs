@@ -10,7 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header::CONTENT_LENGTH};
 use http_body_util::{BodyExt, StreamBody, combinators::UnsyncBoxBody};
 use hyper::{Request, Response, body::Frame, body::Incoming, server::conn::http1, service::service_fn};
@@ -253,7 +253,12 @@ async fn play(reply: Reply) -> Result<Response<UnsyncBoxBody<Bytes, io::Error>>,
                 Ok(Frame::data(reply.body.slice(..reply.body.len() / 2))),
                 Err(io::Error::other("broken off as scripted")),
             ];
-            StreamBody::new(stream::iter(frames)).boxed_unsync()
+            // Without a pause the server would drop what it has not flushed yet: the head, too.
+            let frames = stream::iter(frames).then(async |frame| {
+                tokio::task::yield_now().await;
+                frame
+            });
+            StreamBody::new(frames).boxed_unsync()
         }
         End::HangInBody => StreamBody::new(stream::pending::<io::Result<Frame<Bytes>>>()).boxed_unsync(),
     };
