@@ -1,0 +1,153 @@
+//! The suggested response as plain text that no channel can take for more than text.
+
+use std::{borrow::Cow, sync::LazyLock};
+
+use regex::{Captures, Regex};
+use serde_json::Value;
+
+use super::{SchemaError, links::Links};
+use crate::customer_text;
+
+/// Markup is removed until none is left, as removing one tag can complete another. More rounds than this only
+/// somebody wants who is up to no good; what is then left loses its angle brackets.
+const MAX_ROUNDS: usize = 8;
+
+/// Longest response that is cleaned: twice what 2,000 characters can take.
+const MAX_RESPONSE_BYTES: usize = 16 * 1024;
+
+pub(super) type Pattern = LazyLock<Result<Regex, regex::Error>>;
+
+/// Character references: by number, and by the names that can hide markup or a link.
+static REFERENCES: Pattern = LazyLock::new(|| {
+    Regex::new(r"(?i)&(?:#(\d{1,7});?|#x([0-9a-f]{1,6});?|(amp|lt|gt|quot|apos|nbsp|colon|sol|period|commat);)")
+});
+
+/// Comments, scripts and styles with their content, then single tags.
+static TAGS: Pattern = LazyLock::new(|| {
+    Regex::new(
+        r"(?is)<!--.*?-->|<script\b.*?</script\s*>|<style\b.*?</style\s*>|<(/?[a-z][a-z0-9]*)[^<>]*>|<[/!?a-z][^<>]*>",
+    )
+});
+
+/// What a browser could take for the beginning of a tag.
+static OPENINGS: Pattern = LazyLock::new(|| Regex::new(r"<+([A-Za-z/!?])"));
+
+/// Cleans the texts of a decision.
+pub(super) struct Cleaner {
+    references: Regex,
+    tags: Regex,
+    openings: Regex,
+    links: Links,
+}
+
+/// The regular expression behind a static, compiled at its first use and shared after it.
+pub(super) fn compiled(pattern: &'static Pattern) -> Result<Regex, SchemaError> {
+    pattern.as_ref().map(Regex::clone).map_err(|error| SchemaError(error.to_string()))
+}
+
+impl Cleaner {
+    /// `link_hosts` are the hosts that a response may lead to.
+    pub(super) fn new(link_hosts: &[String]) -> Result<Self, SchemaError> {
+        let (references, tags) = (compiled(&REFERENCES)?, compiled(&TAGS)?);
+        Ok(Self { references, tags, openings: compiled(&OPENINGS)?, links: Links::new(link_hosts)? })
+    }
+
+    /// A suggested response: no invisible characters, HTML, markdown images, links to hosts outside the list, or
+    /// CognigyScript. The order matters: each step can uncover what a later one removes.
+    ///
+    /// A text beyond 16 KiB is left to the schema, which refuses it for its length.
+    pub(super) fn response(&self, text: &str) -> String {
+        if text.len() > MAX_RESPONSE_BYTES {
+            return text.to_owned();
+        }
+        let text = self.references.replace_all(text, character);
+        let text = customer_text::visible(&text);
+        let text = self.without_tags(&text);
+        let text = self.openings.replace_all(&text, "$1");
+        let text = self.links.without_foreign(&text);
+        let text = self.openings.replace_all(&text, "< $1");
+        without_script(&text).trim().to_owned()
+    }
+
+    /// An intent or the value of a parameter: no invisible characters or CognigyScript.
+    pub(super) fn word<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        match customer_text::visible(text) {
+            Cow::Borrowed(text) => without_script(text),
+            Cow::Owned(text) => Cow::Owned(without_script(&text).into_owned()),
+        }
+    }
+
+    /// The same for every string inside a value.
+    pub(super) fn words(&self, value: &mut Value) {
+        match value {
+            Value::String(text) => {
+                if let Cow::Owned(cleaned) = self.word(text) {
+                    *text = cleaned;
+                }
+            }
+            Value::Array(items) => items.iter_mut().for_each(|item| self.words(item)),
+            Value::Object(fields) => fields.values_mut().for_each(|value| self.words(value)),
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+    }
+
+    fn without_tags<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        let mut text = Cow::Borrowed(text);
+        for _ in 0..MAX_ROUNDS {
+            let Cow::Owned(less) = self.tags.replace_all(&text, gap) else { break };
+            text = Cow::Owned(less);
+        }
+        text
+    }
+}
+
+/// The character that a reference stands for.
+fn character(reference: &Captures<'_>) -> String {
+    let number =
+        |group: usize, radix: u32| reference.get(group).and_then(|m| u32::from_str_radix(m.as_str(), radix).ok());
+    if let Some(code) = number(1, 10).or_else(|| number(2, 16)) {
+        return char::from_u32(code).map(String::from).unwrap_or_default();
+    }
+    let name = reference.get(3).map_or("", |m| m.as_str()).to_ascii_lowercase();
+    match name.as_str() {
+        "amp" => "&",
+        "lt" => "<",
+        "gt" => ">",
+        "quot" => "\"",
+        "apos" => "'",
+        "nbsp" => " ",
+        "colon" => ":",
+        "sol" => "/",
+        "period" => ".",
+        _ => "@",
+    }
+    .to_owned()
+}
+
+/// What a tag leaves behind: a link in angle brackets its address, the end of a block a new line, others nothing.
+fn gap(tag: &Captures<'_>) -> String {
+    let whole = tag.get(0).map_or("", |m| m.as_str());
+    let inside = &whole[1..whole.len() - 1];
+    if inside.contains("://") && !inside.contains(char::is_whitespace) {
+        return inside.to_owned();
+    }
+    match tag.get(1).map(|name| name.as_str().to_ascii_lowercase()).as_deref() {
+        Some("br" | "/p" | "/div" | "/li" | "/tr" | "/h1" | "/h2" | "/h3" | "/h4") => "\n".to_owned(),
+        _ => String::new(),
+    }
+}
+
+/// Parts doubled braces, between which Cognigy would evaluate an expression.
+fn without_script(text: &str) -> Cow<'_, str> {
+    if !text.contains("{{") && !text.contains("}}") {
+        return Cow::Borrowed(text);
+    }
+    let mut parted = String::with_capacity(text.len() + 8);
+    for c in text.chars() {
+        if matches!(c, '{' | '}') && parted.ends_with(c) {
+            parted.push(' ');
+        }
+        parted.push(c);
+    }
+    Cow::Owned(parted)
+}
