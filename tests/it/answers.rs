@@ -428,7 +428,7 @@ fn the_suggested_response_is_plain_text_with_links_only_to_listed_hosts() {
         (
             "words right up to a listed address",
             "请访问https://help.example.com/a重置",
-            "请访问https://help.example.com/a重置",
+            "请访问 https://help.example.com/a重置",
         ),
         ("an address by number", "See http://3232235777/ or 10.0.0.1/x now", "See or now"),
         ("a version number", "Version 1.2.3.4 of the app", "Version 1.2.3.4 of the app"),
