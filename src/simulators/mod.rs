@@ -1,1 +1,95 @@
-//! simulators
+//! The outside world on loopback ports: what `cfr demo` and the tests run against.
+//!
+//! CXone gives conversations, an OpenAI-compatible gateway decides by keywords, and a receiver of callbacks checks their
+//! signatures. Each answers as the real one does, and misbehaves on request. Their credentials are public: they guard
+//! nothing.
+
+mod cognigy;
+mod cxone;
+mod llm;
+mod scripts;
+
+use std::{future::IntoFuture, io, time::Duration};
+
+use axum::Router;
+use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::secret::Secret;
+
+pub use cognigy::{CallbackAnswer, Cognigy, ReceivedCallback};
+pub use cxone::Cxone;
+pub use llm::Llm;
+pub use scripts::Script;
+
+/// The OAuth client id that the simulated CXone knows.
+pub const CXONE_CLIENT_ID: &str = "demo-client";
+/// Its secret.
+pub const CXONE_CLIENT_SECRET: &str = "demo-client-secret";
+/// The key that the simulated gateway accepts.
+pub const LLM_API_KEY: &str = "demo-gateway-key";
+/// The secret with which callbacks are signed, unless another is given.
+pub const CALLBACK_SECRET: &str = "whsec_ZGVtby1jYWxsYmFjay1zZWNyZXQtb2YtMzItYnl0ZXM=";
+
+/// How long connections in use may take to end.
+const STOP_LIMIT: Duration = Duration::from_secs(2);
+
+/// All of them. They stop when dropped, or in order by [`Simulators::stop`].
+pub struct Simulators {
+    /// The source of conversations.
+    pub cxone: Cxone,
+    /// The model gateway.
+    pub llm: Llm,
+    /// The receiver of callbacks.
+    pub cognigy: Cognigy,
+}
+
+impl Simulators {
+    /// Starts each on a free port of 127.0.0.1; callbacks are to be signed with [`CALLBACK_SECRET`].
+    ///
+    /// # Errors
+    /// When no port can be had.
+    pub async fn start() -> anyhow::Result<Self> {
+        Ok(Self {
+            cxone: Cxone::start().await?,
+            llm: Llm::start().await?,
+            cognigy: Cognigy::start(&[Secret::new(CALLBACK_SECRET)]).await?,
+        })
+    }
+
+    /// Stops them: what is being answered is finished, what hangs is ended.
+    pub async fn stop(self) {
+        tokio::join!(self.cxone.stop(), self.llm.stop(), self.cognigy.stop());
+    }
+}
+
+/// A listener and its end.
+struct Server {
+    url: String,
+    stop: CancellationToken,
+    serving: JoinHandle<io::Result<()>>,
+}
+
+impl Server {
+    /// Serves `router` on a free port of 127.0.0.1 until `stop`; a handler that hangs on purpose shall end then.
+    async fn start(router: Router, stop: CancellationToken) -> io::Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let url = format!("http://{}", listener.local_addr()?);
+        let stopped = stop.clone().cancelled_owned();
+        let serving = tokio::spawn(axum::serve(listener, router).with_graceful_shutdown(stopped).into_future());
+        Ok(Self { url, stop, serving })
+    }
+
+    async fn stop(mut self) {
+        self.stop.cancel();
+        // Late connections end with the process; there is nothing in them to lose.
+        let _ = timeout(STOP_LIMIT, &mut self.serving).await;
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        self.serving.abort();
+    }
+}

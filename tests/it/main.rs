@@ -21,6 +21,7 @@ mod prompts;
 mod queue;
 mod settings;
 mod signatures;
+mod simulators;
 mod tokens;
 mod triggers;
 mod urls;

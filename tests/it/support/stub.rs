@@ -1,5 +1,4 @@
 //! An HTTP server on port 0 that answers by script and records what it was asked.
-#![allow(dead_code, reason = "scripting words that the next tests use")]
 
 use std::{
     collections::{HashMap, VecDeque},
