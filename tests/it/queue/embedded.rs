@@ -1,11 +1,19 @@
 //! The embedded queue: what every backend does, and what only a file can meet.
 
-use std::sync::Arc;
+mod counts;
+mod files;
+mod owners;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use cognigy_fallback_router::{
     metrics::Metrics,
-    queue::{Limits, Queue, embedded},
+    queue::{Limits, Queue, QueueError, embedded},
 };
+use rusqlite::Connection;
 use tempfile::TempDir;
 
 use super::exercise::{self, Backend};
@@ -13,8 +21,17 @@ use super::exercise::{self, Backend};
 struct Embedded(TempDir);
 
 impl Embedded {
-    fn config(&self) -> embedded::Config {
-        embedded::Config { directory: self.0.path().join("queue") }
+    fn directory(&self) -> PathBuf {
+        self.0.path().join("queue")
+    }
+
+    fn file(&self) -> PathBuf {
+        self.directory().join("queue.sqlite3")
+    }
+
+    /// The file, as an operator with `sqlite3` sees it.
+    fn sqlite(&self) -> Connection {
+        Connection::open(self.file()).unwrap()
     }
 }
 
@@ -24,8 +41,13 @@ impl Backend for Embedded {
     }
 
     async fn open(&self, limits: Limits) -> Arc<dyn Queue> {
-        embedded::connect(&self.config(), limits, Arc::new(Metrics::new("test").unwrap())).await.unwrap()
+        connect(&self.directory(), limits).await.unwrap()
     }
+}
+
+async fn connect(directory: &Path, limits: Limits) -> Result<Arc<dyn Queue>, QueueError> {
+    let metrics = Arc::new(Metrics::new("test").unwrap());
+    embedded::connect(&embedded::Config { directory: directory.into() }, limits, metrics).await
 }
 
 exercise::conformance!(Embedded);
