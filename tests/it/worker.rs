@@ -132,7 +132,8 @@ async fn answers_that_stay_invalid_are_a_safe_outcome_with_a_code_and_none_of_th
 #[tokio::test]
 async fn an_answer_cut_off_at_the_limit_is_asked_for_once_more_with_more_room() {
     let world = World::start().await;
-    let cut = json!({"choices": [{"message": {"content": "{\"classified_intent\": \"pass"}, "finish_reason": "length"}]});
+    let cut =
+        json!({"choices": [{"message": {"content": "{\"classified_intent\": \"pass"}, "finish_reason": "length"}]});
     world.llm.next(COMPLETIONS, Reply::json(&cut));
     let app = TestApp::start_in(world, &[]).await;
     assert_eq!(app.outcome_of(&trigger()).await["status"], "success");

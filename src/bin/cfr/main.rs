@@ -1,6 +1,7 @@
 //! `cfr`: the operator's command.
 
 mod check_config;
+mod demo;
 mod render;
 mod send;
 mod serve;
@@ -23,6 +24,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Verb {
+    /// See it work: everything in one process, with a simulated CXone, model gateway and Cognigy.
+    Demo(demo::Arguments),
     /// Run ingress and worker in one process.
     Serve,
     /// Tell what is wrong or doubtful about the settings; exit code 78 if they cannot be used.
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
     let result = match verb {
         Verb::Serve => return serve::run(config),
         Verb::CheckConfig(arguments) => return check_config::run(config, &arguments),
+        Verb::Demo(arguments) => demo::run(&arguments),
         Verb::Render(arguments) => render::run(config, &arguments),
         Verb::Sign(arguments) => sign::run(&arguments),
         Verb::Send(arguments) => send::run(&arguments),

@@ -220,7 +220,8 @@ pub(crate) fn assert_signed(callback: &Recorded) {
     let now = SystemTime::now().into();
     let signer = Signer::new(&[Secret::new(CALLBACK_SECRET)]).unwrap();
     assert_eq!(callback.header("x-webhook-signature"), signer.hex_body(&callback.body));
-    let text_key = format!("whsec_{}", base64::Engine::encode(&base64::engine::general_purpose::STANDARD, CALLBACK_SECRET));
+    let text_key =
+        format!("whsec_{}", base64::Engine::encode(&base64::engine::general_purpose::STANDARD, CALLBACK_SECRET));
     let verifier = Verifier::new(Scheme::Standard, &[Secret::new(text_key)]).unwrap();
     verifier.verify(&callback.headers, &callback.body, now).unwrap();
 }

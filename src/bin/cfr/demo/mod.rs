@@ -1,0 +1,64 @@
+//! `cfr demo`: the real ingress and worker on the embedded queue, between simulated neighbours on loopback ports.
+
+mod finished;
+mod scenes;
+mod stage;
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use cognigy_fallback_router::shutdown::Shutdown;
+
+use self::{finished::FinishedTriggers, scenes::SCENES, stage::Stage};
+use crate::say;
+
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// End by itself: exit code 0 only if each trigger ended as it should.
+    #[arg(long)]
+    once: bool,
+}
+
+/// How long a callback may take before the demo gives up on it.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let finished = FinishedTriggers::listen()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(play(arguments.once, finished))
+}
+
+async fn play(once: bool, finished: FinishedTriggers) -> anyhow::Result<()> {
+    let signals = Shutdown::on_signals().context("the signal handlers cannot be installed")?;
+    let mut stage = Stage::build(finished).await?;
+    say(&format!("ingress   {}   (queue: {})", stage.webhook_url(), stage.queue_place()));
+    let mut failed = 0;
+    for (number, scene) in SCENES.iter().enumerate() {
+        say(&format!("\n{}  {}", number + 1, scene.title));
+        let played = tokio::select! {
+            played = scene.play(&mut stage) => played,
+            () = signals.drain.cancelled() => break,
+        };
+        match played {
+            Ok(()) => say("   ok"),
+            Err(problem) => {
+                failed += 1;
+                say(&format!("   NOT AS IT SHOULD BE: {problem:#}"));
+            }
+        }
+    }
+    if !once {
+        stay(&stage, &signals).await;
+    }
+    stage.clear().await?;
+    anyhow::ensure!(failed == 0, "{failed} of {} did not end as they should", SCENES.len());
+    say(&format!("\nall {} ended as they should", SCENES.len()));
+    Ok(())
+}
+
+async fn stay(stage: &Stage, signals: &Shutdown) {
+    say("\nIt stays up until Ctrl-C. Post a trigger of your own:\n");
+    say(&stage.sample_curl());
+    say(&format!("\nmetrics   {}", stage.metrics_url()));
+    signals.drain.cancelled().await;
+}

@@ -1,0 +1,186 @@
+//! The stage of the demo: simulators, a queue in a temporary directory, an ingress, and a worker that comes later.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, SystemTime},
+};
+
+use anyhow::Context as _;
+use cognigy_fallback_router::{
+    app::{self, Running},
+    config::{self, Role, Sources},
+    http_client::{self, ClientConfig},
+    secret::Secret,
+    shutdown::Shutdown,
+    signature::{Scheme, request_headers},
+    simulators::{CALLBACK_SECRET, CXONE_CLIENT_ID, CXONE_CLIENT_SECRET, LLM_API_KEY, ReceivedCallback, Simulators},
+};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::{
+    PATIENCE,
+    finished::{Fields, FinishedTriggers},
+};
+use crate::sign::curl;
+
+pub(super) struct Stage {
+    pub(super) simulators: Simulators,
+    secret: Secret,
+    environment: BTreeMap<String, String>,
+    ingress: Running,
+    worker: Option<Running>,
+    shutdown: Shutdown,
+    client: reqwest::Client,
+    finished: FinishedTriggers,
+    directory: TempDir,
+}
+
+/// What the ingress answered.
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) body: Value,
+}
+
+impl Stage {
+    /// Everything but the worker.
+    pub(super) async fn build(finished: FinishedTriggers) -> anyhow::Result<Self> {
+        let simulators = Simulators::start().await?;
+        let directory = tempfile::tempdir().context("there is no temporary directory for the queue")?;
+        let secret = format!("{:032x}{:032x}", rand::random::<u128>(), rand::random::<u128>());
+        let environment = environment(&simulators, &secret, &directory);
+        let shutdown = Shutdown::default();
+        let ingress = start(&environment, Role::Ingress, &shutdown).await?;
+        let limit = Duration::from_secs(10);
+        let client = http_client::build(&ClientConfig { connect_timeout: limit, timeout: limit, https_only: false })?;
+        let secret = Secret::new(secret);
+        let worker = None;
+        Ok(Self { simulators, secret, environment, ingress, worker, shutdown, client, finished, directory })
+    }
+
+    /// Lets the worker come.
+    pub(super) async fn start_worker(&mut self) -> anyhow::Result<()> {
+        self.worker = Some(start(&self.environment, Role::Worker, &self.shutdown).await?);
+        Ok(())
+    }
+
+    pub(super) fn webhook_url(&self) -> String {
+        let address = self.ingress.webhook.map(|address| address.to_string()).unwrap_or_default();
+        format!("http://{address}/webhook/cognigy/fallback")
+    }
+
+    pub(super) fn metrics_url(&self) -> String {
+        format!("http://{}/metrics", self.worker.as_ref().unwrap_or(&self.ingress).admin)
+    }
+
+    pub(super) fn queue_place(&self) -> String {
+        self.directory.path().display().to_string()
+    }
+
+    /// The command that posts this trigger, signed.
+    pub(super) fn curl(&self, body: &str) -> String {
+        curl(&self.webhook_url(), &self.headers(body, &self.secret), body)
+    }
+
+    pub(super) fn sample_curl(&self) -> String {
+        self.curl(
+            r#"{"conversationId":"my-own","userId":"me","lastMessage":"Where is my order?","confidenceScore":0.2}"#,
+        )
+    }
+
+    fn headers(&self, body: &str, secret: &Secret) -> Vec<(&'static str, String)> {
+        // The secret was made here and is never blank.
+        request_headers(Scheme::HexBody, secret, "", SystemTime::now().into(), body.as_bytes()).unwrap_or_default()
+    }
+
+    /// Posts a trigger, signed with the right secret or a wrong one.
+    pub(super) async fn post(&self, body: &Value, honest: bool) -> anyhow::Result<Answer> {
+        let body = body.to_string();
+        let wrong = Secret::new("not the secret of this profile, just guessing");
+        let headers = self.headers(&body, if honest { &self.secret } else { &wrong });
+        let mut request = self.client.post(self.webhook_url()).header("content-type", "application/json").body(body);
+        for (name, value) in headers {
+            request = request.header(name, value);
+        }
+        let response = request.send().await?;
+        let status = response.status().as_u16();
+        let body = serde_json::from_slice(&response.bytes().await?)?;
+        Ok(Answer { status, body })
+    }
+
+    /// The callback of a trigger, as the simulated Cognigy acknowledged it.
+    pub(super) async fn callback(&self, trigger_id: &str) -> anyhow::Result<ReceivedCallback> {
+        let received = self.simulators.cognigy.received(trigger_id);
+        tokio::time::timeout(PATIENCE, received).await.context("no callback came")
+    }
+
+    /// The log line of a finished trigger; it follows its callback.
+    pub(super) async fn finished(&self, trigger_id: &str) -> anyhow::Result<Fields> {
+        let line = async {
+            loop {
+                if let Some(fields) = self.finished.of(trigger_id) {
+                    return fields;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, line).await.context("the trigger did not finish")
+    }
+
+    /// The dead letter of a trigger: its reason.
+    pub(super) async fn dead_letter(&self, trigger_id: &str) -> anyhow::Result<&'static str> {
+        let letter = async {
+            loop {
+                let letters = self.ingress.queue.dead_letters(100).await?;
+                let of_id = |letter: &&cognigy_fallback_router::message::DeadLetter| {
+                    letter.message.envelope.trigger_id.to_string() == trigger_id
+                };
+                if let Some(letter) = letters.iter().find(of_id) {
+                    return anyhow::Ok(letter.reason.as_str());
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, letter).await.context("no dead letter came")?
+    }
+
+    /// Ends everything.
+    pub(super) async fn clear(self) -> anyhow::Result<()> {
+        self.shutdown.drain.cancel();
+        if let Some(worker) = self.worker {
+            worker.ended().await?;
+        }
+        self.ingress.ended().await?;
+        self.simulators.stop().await;
+        Ok(())
+    }
+}
+
+async fn start(environment: &BTreeMap<String, String>, role: Role, shutdown: &Shutdown) -> anyhow::Result<Running> {
+    let sources = Sources { file: None, environment: environment.clone() };
+    let loaded = config::load(&sources, role)?;
+    app::start(&loaded.config, role, shutdown.clone()).await
+}
+
+/// The settings of the demo, as an operator would set them.
+fn environment(simulators: &Simulators, secret: &str, directory: &TempDir) -> BTreeMap<String, String> {
+    [
+        ("COGNIGY_WEBHOOK_SECRET", secret),
+        ("COGNIGY_CALLBACK_URL", simulators.cognigy.url()),
+        ("COGNIGY_CALLBACK_SECRET", CALLBACK_SECRET),
+        ("CXONE_BASE_URL", simulators.cxone.url()),
+        ("CXONE_CLIENT_ID", CXONE_CLIENT_ID),
+        ("CXONE_CLIENT_SECRET", CXONE_CLIENT_SECRET),
+        ("LLM_GATEWAY_BASE_URL", simulators.llm.url()),
+        ("LLM_GATEWAY_API_KEY", LLM_API_KEY),
+        ("CFR__QUEUE__BACKEND", "embedded"),
+        ("CFR__QUEUE__EMBEDDED__DIRECTORY", &directory.path().display().to_string()),
+        ("CFR__INGRESS__LISTEN", "127.0.0.1:0"),
+        ("CFR__INGRESS__LIMITS__DRAIN_DELAY", "0s"),
+        ("CFR__ADMIN__LISTEN", "127.0.0.1:0"),
+        ("CFR__PROFILES__DEFAULT__CALLBACK__EGRESS__ALLOW_HTTP", "true"),
+        ("CFR__PROFILES__DEFAULT__CALLBACK__EGRESS__ALLOW_PRIVATE_CIDRS", "[\"127.0.0.0/8\"]"),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .into()
+}
