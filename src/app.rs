@@ -188,7 +188,8 @@ fn ingress_profiles(config: &Config) -> anyhow::Result<HashMap<String, ingress::
         let egress = Egress::new(&profile.callback.egress, profile.callback.url.as_deref())
             .with_context(|| format!("profiles.{name}.callback"))?;
         let (threshold, deadline) = (profile.threshold, profile.deadline);
-        Ok((name.clone(), ingress::Profile { verifier, threshold, deadline, egress }))
+        let rate = profile.webhook.rate.map(ingress::Rate::new);
+        Ok((name.clone(), ingress::Profile { verifier, threshold, deadline, egress, rate }))
     };
     config.profiles.iter().map(profile).collect()
 }

@@ -58,11 +58,20 @@ const fn s(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
+/// Twice the tolerance of timestamps: that long a signed request can be sent again.
+const REPLAY_WINDOW: Duration = s(600);
+
 fn numbers(config: &Config, notes: &mut Notes<'_>) {
     let ingress = &config.ingress;
     notes.within("ingress.max_body", ingress.max_body, 1024, 4 * 1024 * 1024);
     notes.within("ingress.body_timeout", ingress.body_timeout, s(1), s(120));
     notes.within("ingress.known_for", ingress.known_for, s(0), s(24 * 3600));
+    if ingress.known_for < REPLAY_WINDOW {
+        notes.warning(
+            "ingress.known_for",
+            "is shorter than 10m; a recorded request can be sent again after it is forgotten",
+        );
+    }
     notes.within("ingress.known_most", ingress.known_most, 0, 10_000_000);
     notes.within("ingress.limits.connections", ingress.limits.connections, 1, 1_000_000);
     notes.within("ingress.limits.header_timeout", ingress.limits.header_timeout, s(1), s(120));

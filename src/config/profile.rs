@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde::Deserialize;
 
-use crate::{callback, history, llm, prompt::Intent, redaction, secret::Secret, signature::Scheme};
+use crate::{callback, history, ingress, llm, prompt::Intent, redaction, secret::Secret, signature::Scheme};
 
 /// The settings of one bot.
 #[derive(Clone, Debug, Deserialize)]
@@ -42,6 +42,9 @@ pub struct Webhook {
     pub scheme: Scheme,
     /// The live secrets, the current one first.
     pub secrets: Vec<Secret>,
+    /// `[profiles.NAME.webhook.rate]`: how many requests are taken; without it any number.
+    #[serde(default)]
+    pub rate: Option<ingress::RateConfig>,
 }
 
 impl Profile {

@@ -33,6 +33,8 @@ pub(super) enum Rejection {
         /// Only the timestamp was wrong.
         stale: bool,
     },
+    /// Over the profile's rate; how long until the next one is taken.
+    RateLimited(Duration),
     /// Rules of the contract are broken.
     Invalid(Vec<Problem>),
     /// The queue did not take it.
@@ -61,6 +63,7 @@ impl Rejection {
             Self::UnsupportedMedia(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::Forged { .. } => StatusCode::FORBIDDEN,
+            Self::RateLimited(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Invalid(_) => StatusCode::BAD_REQUEST,
             Self::QueueUnavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
@@ -75,6 +78,7 @@ impl Rejection {
             Self::UnsupportedMedia(_) => ("urn:cfr:problem:unsupported-media-type", "Unsupported media type"),
             Self::BodyTimeout => ("urn:cfr:problem:body-timeout", "Body not received in time"),
             Self::Forged { .. } => ("urn:cfr:problem:invalid-signature", "Invalid webhook signature"),
+            Self::RateLimited(_) => ("urn:cfr:problem:rate-limited", "Too many requests"),
             Self::Invalid(_) => ("urn:cfr:problem:invalid-trigger", "Invalid trigger"),
             Self::QueueUnavailable(_) => ("urn:cfr:problem:queue-unavailable", "Queue unavailable"),
             Self::Internal(_) => ("urn:cfr:problem:internal", "Internal error"),
@@ -89,6 +93,7 @@ impl Rejection {
             Self::UnsupportedMedia(wanted) => (*wanted).to_owned(),
             Self::BodyTimeout => "The body did not arrive in time.".to_owned(),
             Self::Forged { .. } => "Invalid webhook signature".to_owned(),
+            Self::RateLimited(_) => "The profile is over its rate; nothing was stored.".to_owned(),
             Self::Invalid(problems) => match problems.as_slice() {
                 [only] if only.pointer.is_empty() => format!("The body {}.", only.message),
                 [only] => format!("{} {}.", only.pointer, only.message),
@@ -107,6 +112,7 @@ impl Rejection {
             Self::TooLarge(_) => Webhook::TooLarge,
             Self::Forged { stale: true } => Webhook::StaleTimestamp,
             Self::Forged { stale: false } => Webhook::BadSignature,
+            Self::RateLimited(_) => Webhook::RateLimited,
             Self::QueueUnavailable(_) => Webhook::QueueUnavailable,
             Self::Internal(_) => Webhook::Internal,
             _ => Webhook::Malformed,
@@ -130,6 +136,9 @@ impl IntoResponse for Rejection {
             Self::MethodNotAllowed => {
                 headers.insert(header::ALLOW, HeaderValue::from_static("POST"));
             }
+            Self::RateLimited(wait) => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from(whole_seconds(*wait)));
+            }
             Self::QueueUnavailable(error) => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from(retry_after(error)));
             }
@@ -149,6 +158,11 @@ fn retry_after(error: &QueueError) -> u64 {
     };
     let spread = observed + rand::random::<f64>() * observed.max(2.0);
     Duration::from_secs_f64(spread.clamp(1.0, 30.0)).as_secs()
+}
+
+/// The header knows whole seconds only; rounded down, a sender would come back too early.
+fn whole_seconds(wait: Duration) -> u64 {
+    u64::try_from(wait.as_nanos().div_ceil(1_000_000_000)).unwrap_or(u64::MAX).max(1)
 }
 
 pub(super) async fn no_such_path() -> Rejection {

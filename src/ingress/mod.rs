@@ -2,6 +2,7 @@
 
 mod error;
 mod known;
+mod rate;
 mod signed;
 mod triggers;
 
@@ -16,6 +17,7 @@ use crate::{
 };
 
 use self::known::KnownTriggers;
+pub use self::rate::{Rate, RateConfig};
 
 /// Settings of the ingress.
 #[derive(Clone, Debug, Deserialize)]
@@ -47,6 +49,8 @@ pub struct Profile {
     pub deadline: Duration,
     /// Decides over callback URLs that triggers name.
     pub egress: Egress,
+    /// How many requests it may send; `None`: any number.
+    pub rate: Option<Rate>,
 }
 
 /// The parts that the handlers share.

@@ -1,7 +1,7 @@
 //! From a request to a trigger: the only place where bytes of a stranger become trusted.
 //!
-//! The order of checks is the contract's: profile, size, encoding, content type, bytes, signature, form, threshold,
-//! callback host.
+//! The order of checks is the contract's: profile, size, encoding, content type, bytes, signature, rate, form,
+//! threshold, callback host.
 
 use std::{borrow::Cow, sync::Arc, time::SystemTime};
 
@@ -14,8 +14,9 @@ use http_body_util::{BodyExt, Limited};
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use super::{Ingress, Profile, error::Rejection};
+use super::{Ingress, Profile, Rate, error::Rejection};
 use crate::{
+    metrics::labels::WebhookSecret,
     signature::{Forged, Verified},
     time::EpochMs,
     trigger::{IdempotencyKey, Problem, Trigger, TriggerBody, TriggerId},
@@ -50,6 +51,8 @@ impl FromRequest<Arc<Ingress>> for Signed<Trigger> {
             .verifier
             .verify(&parts.headers, &raw, now)
             .map_err(|forged| Rejection::Forged { stale: forged == Forged::Stale })?;
+        note_secret(ingress, &name, &verified, now);
+        profile.rate.as_ref().map_or(Ok(()), Rate::admit).map_err(Rejection::RateLimited)?;
         let body = TriggerBody::parse(&raw).map_err(Rejection::Invalid)?;
         check_profile_rules(profile, &body)?;
 
@@ -60,6 +63,22 @@ impl FromRequest<Arc<Ingress>> for Signed<Trigger> {
         let value = Trigger { id, profile: name.into_owned(), accepted_at: now, deadline, body };
         Ok(Self { value, raw, repeatable })
     }
+}
+
+/// An old secret is named in the log when it is used after a pause: so the operator of a rotation learns whose profile
+/// still signs with it.
+const PAUSE_S: i64 = 60;
+
+/// Tells the operator of a rotation which secrets are still in use.
+fn note_secret(ingress: &Ingress, profile: &str, verified: &Verified, now: EpochMs) {
+    let secret = if verified.secret_index == 0 { WebhookSecret::Current } else { WebhookSecret::Previous };
+    let used = ingress.metrics.webhook_secret_used.get(secret);
+    let (last, now) = (used.get(), i64::try_from(now.seconds()).unwrap_or(i64::MAX));
+    if secret == WebhookSecret::Previous && now.saturating_sub(last) >= PAUSE_S {
+        let secret = verified.secret_index;
+        tracing::info!(event = "previous_secret_used", profile, secret, "a request was signed with an old secret");
+    }
+    used.set(now);
 }
 
 /// A length that is announced is checked before anything is read.

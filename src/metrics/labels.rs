@@ -48,6 +48,14 @@ label!(/// How a webhook request ended.
     Internal = "internal",
 });
 
+label!(/// Which of a profile's live webhook secrets signed a request.
+    WebhookSecret, "secret", {
+    /// The first of the list.
+    Current = "current",
+    /// Any other: the rotation is not over.
+    Previous = "previous",
+});
+
 label!(/// How a webhook request ended, coarsely.
     WebhookClass, "outcome_class", {
     /// 2xx.

@@ -13,7 +13,7 @@ use prometheus::{Encoder, Histogram, HistogramOpts, IntCounter, IntGauge, IntGau
 
 use self::labels::{
     CallbackEnd, Finish, Lane, Published, Reason, Reconnect, Redelivered, RetryCause, SettledAs, Stage, StageFailure,
-    Status, TokenDirection, TokenRefresh, Upstream, UpstreamStatus, Validation, Webhook, WebhookClass,
+    Status, TokenDirection, TokenRefresh, Upstream, UpstreamStatus, Validation, Webhook, WebhookClass, WebhookSecret,
 };
 
 /// Seconds; what the router itself needs.
@@ -40,6 +40,8 @@ pub struct Metrics {
     pub webhook_duration: Histograms<WebhookClass>,
     /// Webhook requests being answered.
     pub webhook_in_flight: IntGauge,
+    /// When a webhook secret last signed a request, in seconds since the epoch; 0: not since the start.
+    pub webhook_secret_used: Gauges<WebhookSecret>,
     /// Time until the queue confirmed, or did not confirm, a publish.
     pub publish_duration: Histograms<Published>,
     /// 1 while the queue is connected.
@@ -123,6 +125,11 @@ impl Metrics {
                 FAST,
             )?,
             webhook_in_flight: gauge(r, "cfr_webhook_in_flight_requests", "Webhook requests being answered")?,
+            webhook_secret_used: Gauges::register(
+                r,
+                "cfr_webhook_secret_last_used_timestamp_seconds",
+                "When a webhook secret last signed a request, in seconds since the epoch; 0: not since the start",
+            )?,
             publish_duration: Histograms::register(
                 r,
                 "cfr_publish_duration_seconds",

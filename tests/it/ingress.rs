@@ -1,8 +1,9 @@
 //! Every row of the contract's table of answers, over real sockets. The queue behind is scripted: what it says is what
 //! these rows depend on; `journey.rs` has the real ones.
 
+mod limits;
+
 use std::{
-    collections::HashMap,
     net::SocketAddr,
     sync::{
         Arc, Mutex,
@@ -23,6 +24,7 @@ use cognigy_fallback_router::{
     secret::Secret,
     shutdown::Shutdown,
     signature::{Scheme, Verifier, request_headers},
+    time::EpochMs,
     trigger::TriggerId,
 };
 use http::StatusCode;
@@ -73,6 +75,7 @@ fn profile(scheme: Scheme) -> Profile {
         threshold: 0.75,
         deadline: Duration::from_secs(30),
         egress: Egress::new(&EgressConfig { allow_hosts, ..EgressConfig::default() }, None).unwrap(),
+        rate: None,
     }
 }
 
@@ -80,7 +83,15 @@ async fn app() -> App {
     app_knowing(Vec::new()).await
 }
 
-async fn app_knowing(accepted: Vec<(TriggerId, cognigy_fallback_router::time::EpochMs)>) -> App {
+async fn app_knowing(accepted: Vec<(TriggerId, EpochMs)>) -> App {
+    let profiles = [("default", profile(Scheme::HexBody)), ("sales", profile(Scheme::HexTsBody))];
+    app_with(profiles, accepted).await
+}
+
+async fn app_with(
+    profiles: impl IntoIterator<Item = (&'static str, Profile)>,
+    accepted: Vec<(TriggerId, EpochMs)>,
+) -> App {
     let limits = Limits {
         connections: 512,
         header_timeout: Duration::from_secs(10),
@@ -104,10 +115,7 @@ async fn app_knowing(accepted: Vec<(TriggerId, cognigy_fallback_router::time::Ep
         published: Mutex::default(),
     });
     let metrics = Arc::new(Metrics::new("ingress").unwrap());
-    let profiles = HashMap::from([
-        ("default".to_owned(), profile(Scheme::HexBody)),
-        ("sales".to_owned(), profile(Scheme::HexTsBody)),
-    ]);
+    let profiles = profiles.into_iter().map(|(name, profile)| (name.to_owned(), profile)).collect();
     let publisher: Arc<dyn Publisher> = Arc::clone(&queue) as _;
     let ingress = Ingress::new(&config, profiles, publisher, accepted, Arc::clone(&metrics));
     let listener = TcpListener::bind(config.listen).await.unwrap();

@@ -136,6 +136,28 @@ fn every_problem_is_named_at_once_with_its_key_and_what_would_be_right() {
 }
 
 #[test]
+fn a_rate_is_off_unless_it_is_set_and_may_come_from_the_environment() {
+    let rate = |changes: &[(&str, Option<&str>)]| {
+        load(None, changes, Role::Ingress).map(|loaded| loaded.config.profiles["default"].webhook.rate)
+    };
+    assert_eq!(rate(&[]).unwrap(), None);
+    let set = rate(&[
+        ("CFR__PROFILES__DEFAULT__WEBHOOK__RATE__PER_SECOND", Some("20")),
+        ("CFR__PROFILES__DEFAULT__WEBHOOK__RATE__BURST", Some("50")),
+    ]);
+    let set = set.unwrap().unwrap();
+    assert_eq!((set.per_second.get(), set.burst.unwrap().get()), (20, 50));
+    let problems = rate(&[("CFR__PROFILES__DEFAULT__WEBHOOK__RATE__PER_SECOND", Some("0"))]).unwrap_err().join("\n");
+    assert!(problems.contains("webhook.rate.per_second"), "{problems}");
+}
+
+#[test]
+fn a_memory_shorter_than_the_replay_window_is_warned_about() {
+    let warnings = load(None, &[("CFR__INGRESS__KNOWN_FOR", Some("599s"))], Role::Ingress).unwrap().warnings;
+    assert!(warnings.join("\n").contains("ingress.known_for"), "{warnings:?}");
+}
+
+#[test]
 fn a_value_of_the_wrong_type_names_its_key() {
     for (text, expected) in [
         ("[ingress]\nbody_timeout = \"soon\"\n", "ingress.body_timeout"),
