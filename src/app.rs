@@ -9,7 +9,7 @@ use crate::{
     admin::{self, Duty, Health},
     callback,
     config::{self, Backend, Config, Loaded, Role, Sources},
-    decision::{DecisionRules, DecisionSchema},
+    decision::DecisionSchema,
     egress::Egress,
     history, http_server,
     ingress::{self, Ingress},
@@ -216,10 +216,6 @@ fn worker_profile(
 
 fn build_pipeline(config: &Config, profile: &config::Profile, metrics: &Arc<Metrics>) -> anyhow::Result<Pipeline> {
     let templates = TemplateSet::load(config.templates.directory.as_deref(), &profile.template)?;
-    let rules = DecisionRules {
-        intents: profile.intents.iter().map(|intent| intent.name.clone()).collect(),
-        ..DecisionRules::default()
-    };
     Ok(Pipeline {
         history: history::connect(&profile.history, metrics).context("history")?,
         history_limits: history_limits(profile),
@@ -227,7 +223,7 @@ fn build_pipeline(config: &Config, profile: &config::Profile, metrics: &Arc<Metr
         intents: profile.intents.clone(),
         llm: LlmClient::new(&profile.llm, templates.schema(), Arc::clone(metrics)).context("llm")?,
         reasks: profile.llm.reasks,
-        schema: DecisionSchema::compile(templates.schema(), rules)?,
+        schema: DecisionSchema::compile(templates.schema(), profile.decision_rules())?,
         safe_answers: SafeAnswers::new(profile.safe_answers.clone(), &profile.language).context("safe_answers")?,
         reserve: config.worker.reserve,
         templates,

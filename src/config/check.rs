@@ -100,6 +100,9 @@ fn queue(config: &Config, notes: &mut Notes<'_>) {
 
 fn general(profile: &Profile, key: &dyn Fn(&str) -> String, notes: &mut Notes<'_>) {
     notes.within(&key("threshold"), profile.threshold, 0.0, 1.0);
+    if let Some(least) = profile.min_confidence {
+        notes.within(&key("min_confidence"), least, 0.0, 1.0);
+    }
     notes.within(&key("deadline"), profile.deadline, s(1), s(300));
     notes.within(&key("history.max_turns"), profile.history.max_turns, 0, 1000);
     notes.within(&key("history.timeout"), profile.history.timeout, Duration::from_millis(1), s(300));

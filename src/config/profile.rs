@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde::Deserialize;
 
-use crate::{callback, history, ingress, llm, prompt::Intent, redaction, secret::Secret, signature::Scheme};
+use crate::{
+    callback, decision::DecisionRules, history, ingress, llm, prompt::Intent, redaction, secret::Secret,
+    signature::Scheme,
+};
 
 /// The settings of one bot.
 #[derive(Clone, Debug, Deserialize)]
@@ -23,6 +26,11 @@ pub struct Profile {
     pub safe_answers: BTreeMap<String, String>,
     /// What the model may choose from; empty: anything.
     pub intents: Vec<Intent>,
+    /// A confidence of the model below this means a human; not set: its own word decides.
+    #[serde(default)]
+    pub min_confidence: Option<f64>,
+    /// Hosts that links in a suggested response may lead to.
+    pub link_hosts: Vec<String>,
     /// `[profiles.NAME.webhook]`
     pub webhook: Webhook,
     /// `[profiles.NAME.history]`
@@ -48,6 +56,20 @@ pub struct Webhook {
 }
 
 impl Profile {
+    /// What a decision of this bot may contain.
+    #[must_use]
+    pub fn decision_rules(&self) -> DecisionRules {
+        let with_parameters = |intent: &Intent| Some((intent.name.clone(), intent.parameters.clone()?));
+        let high_risk = self.intents.iter().filter(|intent| intent.high_risk);
+        DecisionRules {
+            intents: self.intents.iter().map(|intent| intent.name.clone()).collect(),
+            parameters: self.intents.iter().filter_map(with_parameters).collect(),
+            min_confidence: self.min_confidence,
+            high_risk: high_risk.map(|intent| intent.name.clone()).collect(),
+            link_hosts: self.link_hosts.clone(),
+        }
+    }
+
     /// Fills in what defaults to another setting.
     pub(super) fn complete(&mut self) {
         if self.callback.secrets.is_empty() {

@@ -31,6 +31,9 @@ use crate::{
     trigger::{Trigger, TriggerBody, TriggerId},
 };
 
+/// Stands for a turn of which the channel has masked a part: what is left of it is not sent either.
+const MASKED_TURN: &str = "[MASKED]";
+
 /// How much of the conversation a prompt holds, and how long fetching it may take.
 #[derive(Clone, Copy, Debug, Deserialize)]
 pub struct HistoryLimits {
@@ -99,7 +102,10 @@ impl Pipeline {
         let mut run = Run::default();
         let mut redactor = Redactor::new(&self.redaction);
         let body = redacted(&trigger.body, &mut redactor);
-        let result = if started < until {
+        let result = if customer_text::is_masked(&trigger.body.last_message) {
+            // The flow has taken something out of it that only a human can ask for again; a model would guess.
+            Err(NoDecision { status: Status::ContentRefused, error: "masked_input" })
+        } else if started < until {
             self.decide(trigger, &body, &mut redactor, until, &mut run).await
         } else {
             Err(NoDecision { status: Status::Expired, error: "deadline_passed" })
@@ -273,7 +279,8 @@ pub fn preview(
 fn shown(conversation: Conversation, limits: HistoryLimits, redactor: &mut Redactor<'_>) -> Conversation {
     let mut conversation = conversation.last(limits.max_turns, limits.max_characters);
     for turn in &mut conversation.turns {
-        turn.text = cleaned(&turn.text, redactor);
+        let masked = customer_text::is_masked(&turn.text);
+        turn.text = if masked { MASKED_TURN.to_owned() } else { cleaned(&turn.text, redactor) };
     }
     conversation
 }

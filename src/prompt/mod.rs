@@ -46,7 +46,7 @@ pub struct PromptInput<'a> {
 }
 
 /// An intent of a profile's allow-list.
-#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Intent {
     /// Its name, as the outcome shall spell it.
@@ -54,6 +54,12 @@ pub struct Intent {
     /// What it is for; tells the model when to choose it.
     #[serde(default)]
     pub description: String,
+    /// Names of the parameters that may be extracted for it; others are dropped. Not set: any.
+    #[serde(default)]
+    pub parameters: Option<Vec<String>>,
+    /// True when a human has to take over whatever the model says.
+    #[serde(default)]
+    pub high_risk: bool,
 }
 
 /// One template set: `system.tera`, `user.tera`, `decision.schema.json`, `sample.trigger.json`.
@@ -110,7 +116,12 @@ impl TemplateSet {
             format!("{SAMPLE}: {}", broken.collect::<Vec<_>>().join("; "))
         })?;
         let conversation = Conversation { turns: sample.history.clone(), ..Conversation::default() };
-        let intent = Intent { name: "intent".to_owned(), description: "description".to_owned() };
+        let intent = Intent {
+            name: "intent".to_owned(),
+            description: "description".to_owned(),
+            parameters: Some(vec!["parameter".to_owned()]),
+            ..Intent::default()
+        };
         let full =
             PromptInput { trigger: &sample, conversation: &conversation, intents: &[intent], block_id: "sample" };
         self.render_both(&full).map_err(|(file, error)| located(file, &error))?;

@@ -19,6 +19,7 @@ mod ingress;
 mod journey;
 mod prompts;
 mod queue;
+mod rules;
 mod settings;
 mod signatures;
 mod simulators;

@@ -152,6 +152,22 @@ fn a_rate_is_off_unless_it_is_set_and_may_come_from_the_environment() {
 }
 
 #[test]
+fn the_rules_of_decisions_come_from_the_settings_and_contradictions_stop_the_start() {
+    let text = "[profiles.default]\nmin_confidence = 0.6\nlink_hosts = [\"*.example.com\"]\n\
+                intents = [{ name = \"a\", parameters = [\"p\"] }, { name = \"b\", high_risk = true }]\n";
+    let loaded = load(Some(file(text).path()), &[], Role::Worker).unwrap();
+    let rules = loaded.config.profiles["default"].decision_rules();
+    assert_eq!((rules.intents, rules.high_risk), (vec!["a".to_owned(), "b".to_owned()], vec!["b".to_owned()]));
+    assert_eq!(rules.parameters, BTreeMap::from([("a".to_owned(), vec!["p".to_owned()])]));
+    assert_eq!((rules.min_confidence, rules.link_hosts), (Some(0.6), vec!["*.example.com".to_owned()]));
+    let problems = load(Some(file("[profiles.default]\nmin_confidence = 60\n").path()), &[], Role::Worker).unwrap_err();
+    assert!(problems[0].contains("min_confidence: is 60"), "{problems:?}");
+    let text = "[profiles.default]\nintents = [{ name = \"a\", high_rsk = true }]\n";
+    let problems = load(Some(file(text).path()), &[], Role::Worker).unwrap_err();
+    assert!(problems[0].contains("high_rsk"), "{problems:?}");
+}
+
+#[test]
 fn a_memory_shorter_than_the_replay_window_is_warned_about() {
     let warnings = load(None, &[("CFR__INGRESS__KNOWN_FOR", Some("599s"))], Role::Ingress).unwrap().warnings;
     assert!(warnings.join("\n").contains("ingress.known_for"), "{warnings:?}");
