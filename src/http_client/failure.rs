@@ -105,12 +105,14 @@ pub(super) fn status_label(status: u16) -> UpstreamStatus {
 fn caused_by<E: Error + 'static>(error: &(dyn Error + 'static)) -> bool {
     let mut next = Some(error);
     while let Some(cause) = next {
-        // An I/O error's `source` skips the error it wraps.
-        let wrapped = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        if cause.is::<E>() || wrapped.is_some_and(|inner| inner.is::<E>()) {
+        if cause.is::<E>() {
             return true;
         }
-        next = cause.source();
+        // The `source` of an I/O error is not the error it wraps, but that one's source; and they nest.
+        next = match cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            Some(wrapped) => Some(wrapped),
+            None => cause.source(),
+        };
     }
     false
 }

@@ -11,6 +11,8 @@ mod answers;
 mod callbacks;
 mod connections;
 mod customer_text;
+mod exchanges;
+mod gateway_breaker;
 mod gateway_models;
 mod gateway_replies;
 mod history;

@@ -14,7 +14,10 @@ use cognigy_fallback_router::{
 use futures_util::future::join_all;
 use serde_json::json;
 
-use crate::support::stub::{Reply, Stub};
+use crate::support::{
+    clock::forward,
+    stub::{Reply, Stub},
+};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -144,11 +147,4 @@ async fn a_refresh_outlives_the_caller_who_wanted_it_first() {
     assert_eq!(impatient, Err(UpstreamError::Timeout));
     assert_eq!(f.token().await.unwrap(), "t1");
     assert_eq!(f.stub.requests().len(), 1);
-}
-
-/// Moves the clock, but lets it run while sockets are waited for.
-async fn forward(seconds: u64) {
-    tokio::time::pause();
-    tokio::time::advance(Duration::from_secs(seconds)).await;
-    tokio::time::resume();
 }

@@ -2,5 +2,6 @@
 
 pub(crate) mod app;
 pub(crate) mod broker;
+pub(crate) mod clock;
 pub(crate) mod gateway;
 pub(crate) mod stub;

@@ -110,6 +110,8 @@ pub(crate) struct Recorded {
     pub(crate) uri: Uri,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
+    /// The client's end of the connection.
+    pub(crate) peer: SocketAddr,
 }
 
 impl Recorded {
@@ -209,20 +211,21 @@ impl Drop for Stub {
 async fn accept(listener: TcpListener, state: Arc<State>) {
     // Dropping the set with this future ends the open connections, too.
     let mut connections = tokio::task::JoinSet::new();
-    while let Ok((stream, _)) = listener.accept().await {
-        connections.spawn(serve(stream, Arc::clone(&state)));
+    while let Ok((stream, peer)) = listener.accept().await {
+        connections.spawn(serve(stream, peer, Arc::clone(&state)));
         while connections.try_join_next().is_some() {}
     }
 }
 
-async fn serve(stream: TcpStream, state: Arc<State>) {
-    let answer = service_fn(move |request| answer(request, Arc::clone(&state)));
+async fn serve(stream: TcpStream, peer: SocketAddr, state: Arc<State>) {
+    let answer = service_fn(move |request| answer(request, peer, Arc::clone(&state)));
     // An error is what `close` and `half` ask for.
     let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), answer).await;
 }
 
 async fn answer(
     request: Request<Incoming>,
+    peer: SocketAddr,
     state: Arc<State>,
 ) -> Result<Response<UnsyncBoxBody<Bytes, io::Error>>, io::Error> {
     let (parts, body) = request.into_parts();
@@ -230,7 +233,7 @@ async fn answer(
     let path = parts.uri.path().to_owned();
     let reply = {
         let mut scripts = state.scripts.lock().unwrap();
-        scripts.recorded.push(Recorded { method: parts.method, uri: parts.uri, headers: parts.headers, body });
+        scripts.recorded.push(Recorded { method: parts.method, uri: parts.uri, headers: parts.headers, body, peer });
         let queued = scripts.next.get_mut(&path).and_then(VecDeque::pop_front);
         queued.or_else(|| scripts.always.get(&path).cloned()).unwrap_or_else(|| Reply::status(404))
     };

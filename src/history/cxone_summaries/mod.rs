@@ -1,5 +1,7 @@
 //! Conversation summaries over a paged, OAuth2-protected JSON API, as the original service read them.
 
+mod page;
+
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
@@ -10,9 +12,10 @@ use serde::Deserialize;
 use tokio::time::{Instant, sleep};
 use url::Url;
 
+use self::page::{Item, Page};
 use super::HistoryProvider;
 use crate::{
-    conversation::{Conversation, Role, Turn},
+    conversation::{Conversation, Turn},
     http_client::{self, ClientConfig, Limits, UpstreamError, exchange},
     metrics::{Metrics, labels::Upstream},
     oauth::{OauthConfig, TokenSource},
@@ -180,42 +183,6 @@ impl HistoryProvider for CxoneSummaries {
     }
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Page {
-    items: Vec<Item>,
-    next_page_token: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Item {
-    participant_id: Option<String>,
-    text: Option<String>,
-    timestamp: Option<String>,
-}
-
-impl Item {
-    /// A turn, unless nothing was said (pictures and events have no text).
-    fn into_turn(self) -> Option<Turn> {
-        let text = self.text.filter(|text| !text.trim().is_empty())?;
-        Some(Turn { role: role(self.participant_id.as_deref().unwrap_or("")), text, timestamp: self.timestamp })
-    }
-}
-
-/// The API names participants only by ids such as `agent-17`, `bot-1` or `user-external-9876`. What is neither an agent
-/// nor a bot by its beginning is taken for the customer, because the model must not trust those words more than that.
-fn role(participant_id: &str) -> Role {
-    let begins = |prefix: &str| participant_id.get(..prefix.len()).is_some_and(|it| it.eq_ignore_ascii_case(prefix));
-    if begins("agent") {
-        Role::Agent
-    } else if begins("bot") {
-        Role::Assistant
-    } else {
-        Role::User
-    }
-}
-
 fn endpoint(base: &str, path: &str) -> anyhow::Result<Url> {
     let url = format!("{}/{}", base.trim_end_matches('/'), path.trim_start_matches('/'));
     Url::parse(&url).context("the CXone base URL and paths do not make a URL")
@@ -229,22 +196,6 @@ fn left(until: Instant) -> Result<Duration, UpstreamError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_role_is_told_by_the_beginning_of_the_id() {
-        for (id, expected) in [
-            ("user-external-9876", Role::User),
-            ("agent-1", Role::Agent),
-            ("Agent_17", Role::Agent),
-            ("bot-1", Role::Assistant),
-            ("BOT", Role::Assistant),
-            ("robot", Role::User),
-            ("", Role::User),
-            ("ägent", Role::User),
-        ] {
-            assert_eq!(role(id), expected, "{id}");
-        }
-    }
 
     #[test]
     fn slashes_between_base_and_path_do_not_double() {
