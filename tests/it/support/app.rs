@@ -193,11 +193,11 @@ pub(crate) fn client() -> reqwest::Client {
 }
 
 /// A signed request with a trigger.
-pub(crate) fn signed(client: &reqwest::Client, running: &Running, body: &Value) -> reqwest::RequestBuilder {
+pub(crate) fn signed(client: &reqwest::Client, webhook: &str, body: &Value) -> reqwest::RequestBuilder {
     let body = body.to_string();
     let now = SystemTime::now().into();
     let headers = request_headers(Scheme::HexBody, &Secret::new(WEBHOOK_SECRET), "", now, body.as_bytes()).unwrap();
-    let url = format!("http://{}/webhook/cognigy/fallback", running.webhook.unwrap());
+    let url = format!("http://{webhook}/webhook/cognigy/fallback");
     let mut request = client.post(url).header("content-type", "application/json").body(body);
     for (name, value) in headers {
         request = request.header(name, value);
@@ -207,7 +207,8 @@ pub(crate) fn signed(client: &reqwest::Client, running: &Running, body: &Value) 
 
 /// Posts a signed trigger that must be accepted.
 pub(crate) async fn accepted(client: &reqwest::Client, running: &Running, body: &Value) -> TriggerId {
-    let response = signed(client, running, body).send().await.unwrap();
+    let webhook = running.webhook.unwrap().to_string();
+    let response = signed(client, &webhook, body).send().await.unwrap();
     let status = response.status().as_u16();
     let text = response.text().await.unwrap();
     assert_eq!(status, 202, "{text}");
