@@ -29,7 +29,10 @@ use super::{
 };
 use crate::{
     message::{Lane, Message},
-    metrics::labels::{Reconnect, Redelivered},
+    metrics::{
+        Metrics,
+        labels::{Reconnect, Redelivered},
+    },
     queue::{Consumer, Delivery, QueueError},
 };
 
@@ -44,6 +47,7 @@ pub(super) struct RabbitConsumer {
     handed: mpsc::Receiver<Handed>,
     stop: CancellationToken,
     pump: Option<JoinHandle<()>>,
+    metrics: Arc<Metrics>,
     _stop_on_drop: DropGuard,
 }
 
@@ -62,8 +66,9 @@ impl Pump {
     pub(super) fn start(self, closing: &CancellationToken) -> RabbitConsumer {
         let (hand, handed) = mpsc::channel(1);
         let stop = closing.child_token();
+        let metrics = Arc::clone(&self.outbox.metrics);
         let pump = Some(tokio::spawn(self.run(hand, stop.clone())));
-        RabbitConsumer { handed, pump, _stop_on_drop: stop.clone().drop_guard(), stop }
+        RabbitConsumer { handed, pump, metrics, _stop_on_drop: stop.clone().drop_guard(), stop }
     }
 
     async fn run(mut self, hand: mpsc::Sender<Handed>, stop: CancellationToken) {
@@ -215,8 +220,6 @@ impl Pump {
             tokio::spawn(async move { settlement.wait_on(&message, rest).await });
             return;
         }
-        let again = if returns > 0 { Redelivered::Yes } else { Redelivered::No };
-        self.outbox.metrics.consumed.get(again).inc();
         room.send(Ok(Delivery::new(message, returns, Box::new(settlement))));
     }
 }
@@ -224,7 +227,16 @@ impl Pump {
 #[async_trait]
 impl Consumer for RabbitConsumer {
     async fn next(&mut self) -> Result<Option<Delivery>, QueueError> {
-        self.handed.recv().await.transpose()
+        while let Some(handed) = self.handed.recv().await {
+            let delivery = handed?;
+            // One that waited here over the end of its session is on its way to somebody else.
+            if delivery.is_live() {
+                let again = if delivery.returns > 0 { Redelivered::Yes } else { Redelivered::No };
+                self.metrics.consumed.get(again).inc();
+                return Ok(Some(delivery));
+            }
+        }
+        Ok(None)
     }
 
     async fn stop(&mut self) {

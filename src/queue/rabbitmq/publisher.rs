@@ -6,7 +6,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use deadpool::managed::{PoolError, TimeoutType};
+use deadpool::managed::PoolError;
 use lapin::{Confirmation, options::BasicPublishOptions};
 
 use super::{
@@ -81,7 +81,7 @@ impl Outbox {
     async fn send(&self, parcel: Parcel) -> Result<(), QueueError> {
         let began = Instant::now();
         let lease = self.lease().await?;
-        let (ended, result) = self.confirm(&lease, parcel).await;
+        let (ended, result) = self.confirm(&lease, parcel, began + self.confirm_timeout).await;
         self.metrics.publish_duration.get(ended).observe(began.elapsed().as_secs_f64());
         match &result {
             Ok(()) => lease.done(),
@@ -91,20 +91,21 @@ impl Outbox {
         result
     }
 
+    /// A channel: the pool limits the wait for a free one, here the opening of a new one is limited as well.
     async fn lease(&self) -> Result<Lease, QueueError> {
-        self.pool.get().await.map(Lease::new).map_err(|error| match error {
-            PoolError::Backend(error) => error,
-            PoolError::Timeout(TimeoutType::Wait) => {
-                QueueError::Refused { reason: "no free channel", retry_after: None }
-            }
-            PoolError::Closed => QueueError::Unreachable("closed".into()),
-            other => QueueError::Unreachable(other.to_string()),
-        })
+        let leased = tokio::time::timeout(self.confirm_timeout, self.pool.get()).await;
+        match leased {
+            Ok(Ok(object)) => Ok(Lease::new(object)),
+            Ok(Err(PoolError::Backend(error))) => Err(error),
+            Ok(Err(PoolError::Timeout(_))) => Err(QueueError::Refused { reason: "no free channel", retry_after: None }),
+            Ok(Err(error)) => Err(QueueError::Unreachable(error.to_string())),
+            Err(_) => Err(QueueError::Unreachable("no channel was opened in time".into())),
+        }
     }
 
     /// `Ack` without a returned message is the one answer that means *stored*. A negative one does not mean *not
     /// stored*: after a change of leader, or when one of several queues refused, it can be there all the same.
-    async fn confirm(&self, lease: &Lease, parcel: Parcel) -> (Published, Result<(), QueueError>) {
+    async fn confirm(&self, lease: &Lease, parcel: Parcel, until: Instant) -> (Published, Result<(), QueueError>) {
         let unknown = |ended, why: &dyn std::fmt::Display| (ended, Err(QueueError::Unknown(why.to_string())));
         let published = async {
             let Some(channel) = lease.channel() else { return Ok(Confirmation::NotRequested) };
@@ -112,7 +113,7 @@ impl Outbox {
             let Parcel { exchange, key, properties, body } = parcel;
             channel.basic_publish(exchange.into(), key, options, &body, properties).await?.await
         };
-        match tokio::time::timeout(self.confirm_timeout, published).await {
+        match tokio::time::timeout_at(until.into(), published).await {
             Ok(Ok(Confirmation::Ack(None))) => (Published::Confirmed, Ok(())),
             Ok(Ok(Confirmation::Ack(Some(_)))) => {
                 self.pulse.doubt_topology();

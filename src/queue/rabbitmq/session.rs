@@ -4,7 +4,10 @@
 //! closed channels. Here a session is dropped whole at its first fault, and the next one has the next generation.
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -37,21 +40,49 @@ pub(super) struct Session {
     pub(super) generation: u64,
     /// Cancelled when the session ended.
     pub(super) lost: CancellationToken,
+    began: Instant,
+    /// Milliseconds from `began` to the last look at the connection.
+    looked: AtomicU64,
 }
 
 impl Session {
+    fn new(connection: Connection, generation: u64) -> Self {
+        let (lost, began, looked) = (CancellationToken::new(), Instant::now(), AtomicU64::new(0));
+        Self { connection, generation, lost, began, looked }
+    }
+
     /// True while the broker takes nothing from this connection because it is short of memory or disk.
     pub(super) fn blocked(&self) -> bool {
         self.connection.status().blocked()
     }
 
-    /// Resolves when the connection broke.
+    /// False once what belongs to the session is worthless. A process that was frozen, and wakes up, learns here that
+    /// the broker has given its deliveries to others, before the socket tells.
+    pub(super) fn is_current(&self) -> bool {
+        !self.lost.is_cancelled() && self.unlooked() < self.patience()
+    }
+
+    /// Resolves when the connection broke, or this process was frozen for so long that the broker took it for dead.
     async fn broken(&self, told: impl Stream<Item = Event>) {
         pin_mut!(told);
-        while self.connection.status().connected() {
+        while self.connection.status().connected() && self.unlooked() < self.patience() {
+            self.looked.store(self.age(), Ordering::Release);
             // Told or not, the status decides: a channel's error is told as well.
             let _ = tokio::time::timeout(LOOK, told.next()).await;
         }
+    }
+
+    fn unlooked(&self) -> u64 {
+        self.age().saturating_sub(self.looked.load(Ordering::Acquire))
+    }
+
+    fn age(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Milliseconds of silence in which the broker certainly does not give a client up yet: two heartbeats.
+    fn patience(&self) -> u64 {
+        2_000 * u64::from(self.connection.configuration().heartbeat().max(1))
     }
 }
 
@@ -174,7 +205,7 @@ impl<T: Tenant> Supervisor<T> {
         };
         let began = Instant::now();
         let told = connection.events_listener();
-        let session = Arc::new(Session { connection, generation, lost: CancellationToken::new() });
+        let session = Arc::new(Session::new(connection, generation));
         state.send_replace(State::Up(Arc::clone(&session)));
         self.tenant.connected(true);
         tracing::info!(purpose, generation, "connected to the queue");

@@ -159,7 +159,7 @@ impl Settlement for RabbitSettlement {
     }
 
     fn is_live(&self) -> bool {
-        self.acker.usable() && !self.subscription.session.lost.is_cancelled()
+        self.acker.usable() && self.subscription.session.is_current()
     }
 }
 

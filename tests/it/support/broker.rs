@@ -3,7 +3,6 @@
 //! Tests share it, each in a virtual host of its own ([`shared`]). A test that stops, freezes or starves the node has it
 //! alone meanwhile ([`alone`]). The node lives as long as the standard input of `rabbitmq-node` stays open, so it dies
 //! with this process, however that ends.
-#![allow(dead_code, reason = "the tests that stop and starve the node come next")]
 
 use std::{
     io::{BufRead, BufReader, Write},
@@ -164,7 +163,16 @@ impl Node {
 
     /// Closes every connection from the broker's side.
     pub(crate) async fn close_connections(&self) {
-        blocking(|node| node.ctl(&["close_all_connections", "test"])).await;
+        blocking(|node| node.ctl(&["close_all_connections", "--global", "test"])).await;
+    }
+
+    /// Lets the queues that match `pattern` hold no more than `length` ready messages, by policy.
+    pub(crate) async fn limit_queue(&self, vhost: &Vhost, pattern: &'static str, length: u32) {
+        let (name, definition) = (vhost.name.clone(), format!("{{\"max-length\":{length}}}"));
+        blocking(move |node| {
+            node.ctl(&["set_policy", "-p", &name, "limit", pattern, &definition, "--apply-to", "queues"])
+        })
+        .await;
     }
 
     /// Evaluates Erlang in the node.

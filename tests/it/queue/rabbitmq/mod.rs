@@ -1,0 +1,124 @@
+//! RabbitMQ, against a private node.
+
+mod faults;
+mod flow;
+mod topology;
+mod wire;
+
+use std::{
+    collections::BTreeSet,
+    num::NonZeroU16,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use bytes::Bytes;
+use cognigy_fallback_router::{
+    message::{Disposition, Envelope, Lane, Message},
+    metrics::Metrics,
+    queue::{Consumer, Delivery, Limits, Queue, QueueError, rabbitmq},
+    time::EpochMs,
+    trigger::TriggerId,
+};
+use lapin::{Connection, ConnectionProperties};
+
+use crate::support::broker::Vhost;
+
+/// A queue that is connected, with its metrics.
+struct Rig {
+    queue: Arc<dyn Queue>,
+    metrics: Arc<Metrics>,
+}
+
+fn open(config: &rabbitmq::Config) -> Rig {
+    let metrics = Arc::new(Metrics::new("test").unwrap());
+    let limits = Limits { soft_limit: 50, reserve: Duration::from_secs(2) };
+    let queue = rabbitmq::connect(config, limits, Arc::clone(&metrics)).unwrap();
+    Rig { queue, metrics }
+}
+
+async fn ready(vhost: &Vhost) -> Rig {
+    let rig = open(&vhost.config());
+    rig.queue.ready().await.unwrap();
+    rig
+}
+
+impl Rig {
+    async fn publish(&self, lane: Lane, message: &Message) -> Result<(), QueueError> {
+        self.queue.publisher().publish(lane, message).await
+    }
+
+    async fn consumer(&self, lane: Lane, slots: u16) -> Box<dyn Consumer> {
+        self.queue.consumer(lane, NonZeroU16::new(slots).unwrap()).await.unwrap()
+    }
+}
+
+fn now() -> EpochMs {
+    SystemTime::now().into()
+}
+
+fn message() -> Message {
+    let accepted_at = now();
+    let envelope = Envelope {
+        version: 1,
+        trigger_id: TriggerId(uuid::Uuid::now_v7()),
+        profile: "default".into(),
+        conversation_id: "c".into(),
+        user_id: "u".into(),
+        session_id: None,
+        language: None,
+        accepted_at,
+        deadline: accepted_at.plus(Duration::from_secs(300)),
+        stored_at: None,
+        attempt: 1,
+        not_before: None,
+        callback: None,
+        reason: None,
+        replay: 0,
+        traceparent: None,
+    };
+    Message { envelope, body: Bytes::from_static(b"{}") }
+}
+
+fn id(message: &Message) -> TriggerId {
+    message.envelope.trigger_id
+}
+
+async fn next(consumer: &mut Box<dyn Consumer>) -> Delivery {
+    within(consumer.next()).await.unwrap().expect("a delivery")
+}
+
+/// Takes and acknowledges until every one of `expected` was there; returns all ids seen.
+async fn take_all(consumer: &mut Box<dyn Consumer>, expected: &BTreeSet<TriggerId>) -> BTreeSet<TriggerId> {
+    let mut seen = BTreeSet::new();
+    while !expected.is_subset(&seen) {
+        let delivery = next(consumer).await;
+        let id = id(&delivery.message);
+        if delivery.settle(Disposition::Ack).await.is_ok() {
+            seen.insert(id);
+        }
+    }
+    seen
+}
+
+/// Guards a test that waits for something that never comes.
+async fn within<T>(wait: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(120), wait).await.expect("it never came")
+}
+
+/// Looks until it is so.
+async fn until<F: Future<Output = bool>>(mut is_so: impl FnMut() -> F) {
+    within(async {
+        while !is_so().await {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    })
+    .await;
+}
+
+/// A channel beside the program's own, to put things there that it never would.
+async fn raw_channel(vhost: &Vhost) -> (Connection, lapin::Channel) {
+    let connection = Connection::connect(&vhost.url, ConnectionProperties::default()).await.unwrap();
+    let channel = connection.create_channel().await.unwrap();
+    (connection, channel)
+}

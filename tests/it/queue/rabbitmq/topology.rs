@@ -1,0 +1,101 @@
+//! A topology that is not as it was left: healed, or told clearly; never an accepted message lost.
+
+use cognigy_fallback_router::{
+    message::{Disposition, Lane, Reason},
+    queue::QueueError,
+};
+use lapin::{options::QueueDeclareOptions, types::FieldTable};
+
+use super::{Rig, id, message, next, open, raw_channel, ready, until, within};
+use crate::support::broker;
+
+#[tokio::test]
+async fn a_queue_with_other_arguments_is_named_and_makes_the_queue_unusable() {
+    let node = broker::shared().await;
+    let vhost = node.vhost().await;
+    let (connection, channel) = raw_channel(&vhost).await;
+    let mut arguments = FieldTable::default();
+    arguments.insert("x-queue-type".into(), lapin::types::AMQPValue::LongString("quorum".into()));
+    channel.queue_declare("fr.late".into(), QueueDeclareOptions::durable(), arguments).await.unwrap();
+
+    let rig = open(&vhost.config());
+    let Err(QueueError::Unusable(why)) = within(rig.queue.ready()).await else { panic!("it must not be ready") };
+    assert!(why.contains("fr.late") && why.contains("x-d"), "{why}");
+    assert!(!why.contains("guest"), "{why}");
+    assert!(matches!(rig.publish(Lane::Work, &message()).await, Err(QueueError::Unreachable(_))));
+    let mut consumer = rig.consumer(Lane::Late, 1).await;
+    assert!(matches!(within(consumer.next()).await, Err(QueueError::Unusable(_))));
+
+    channel.queue_delete("fr.late".into(), Default::default()).await.unwrap();
+    until(async || rig.queue.ready().await.is_ok()).await;
+    rig.publish(Lane::Late, &message()).await.unwrap();
+    // An error from before may still be waiting to be told.
+    while within(consumer.next()).await.is_err() {}
+    connection.close(200, "bye".into()).await.unwrap();
+}
+
+async fn depth(rig: &Rig) -> u64 {
+    rig.queue.depths().await.map(|depths| depths.work).unwrap_or_default()
+}
+
+#[tokio::test]
+async fn without_the_right_to_declare_a_missing_queue_is_named() {
+    let node = broker::shared().await;
+    let vhost = node.vhost().await;
+    let mut config = vhost.config();
+    config.declare = false;
+    let rig = open(&config);
+    let Err(QueueError::Unusable(why)) = within(rig.queue.ready()).await else { panic!("it must not be ready") };
+    assert!(why.contains("fr."), "{why}");
+    ready(&vhost).await;
+    until(async || rig.queue.ready().await.is_ok()).await;
+    rig.publish(Lane::Work, &message()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_deleted_queue_is_declared_again_and_its_consumer_goes_on() {
+    let node = broker::shared().await;
+    let vhost = node.vhost().await;
+    let rig = ready(&vhost).await;
+    let mut consumer = rig.consumer(Lane::Work, 1).await;
+    rig.publish(Lane::Work, &message()).await.unwrap();
+    next(&mut consumer).await.settle(Disposition::Ack).await.unwrap();
+
+    let (connection, channel) = raw_channel(&vhost).await;
+    channel.queue_delete("fr.work".into(), Default::default()).await.unwrap();
+    // Meanwhile, what is published goes to `fr.unrouted`: until queue and binding are there again.
+    until(async || rig.publish(Lane::Work, &message()).await.is_ok() && depth(&rig).await > 0).await;
+    next(&mut consumer).await.settle(Disposition::Ack).await.unwrap();
+    connection.close(200, "bye".into()).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_no_queue_is_bound_for_is_kept_among_the_dead_letters() {
+    let node = broker::shared().await;
+    let vhost = node.vhost().await;
+    let rig = ready(&vhost).await;
+    let (connection, channel) = raw_channel(&vhost).await;
+    channel.queue_unbind("fr.outcome".into(), "fr.in".into(), "outcome".into(), Default::default()).await.unwrap();
+    let sent = message();
+    rig.publish(Lane::Outcome, &sent).await.unwrap();
+    let dead = rig.queue.dead_letters(10).await.unwrap();
+    assert_eq!(dead.len(), 1);
+    assert_eq!((id(&dead[0].message), dead[0].reason), (id(&sent), Reason::Unrouted));
+    connection.close(200, "bye".into()).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_can_be_routed_nowhere_at_all_is_refused_and_the_topology_healed() {
+    let node = broker::shared().await;
+    let vhost = node.vhost().await;
+    let rig = ready(&vhost).await;
+    let (connection, channel) = raw_channel(&vhost).await;
+    channel.queue_unbind("fr.outcome".into(), "fr.in".into(), "outcome".into(), Default::default()).await.unwrap();
+    channel.queue_delete("fr.unrouted".into(), Default::default()).await.unwrap();
+    let refused = rig.publish(Lane::Outcome, &message()).await;
+    assert!(matches!(refused, Err(QueueError::Refused { reason: "unroutable", .. })), "{refused:?}");
+    let sent = message();
+    until(async || rig.publish(Lane::Outcome, &sent).await.is_ok()).await;
+    assert_eq!(id(&next(&mut rig.consumer(Lane::Outcome, 1).await).await.message), id(&sent));
+    connection.close(200, "bye".into()).await.unwrap();
+}
