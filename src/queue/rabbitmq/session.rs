@@ -206,8 +206,8 @@ impl<T: Tenant> Supervisor<T> {
         let began = Instant::now();
         let told = connection.events_listener();
         let session = Arc::new(Session::new(connection, generation));
-        state.send_replace(State::Up(Arc::clone(&session)));
         self.tenant.connected(true);
+        state.send_replace(State::Up(Arc::clone(&session)));
         tracing::info!(purpose, generation, "connected to the queue");
         let ended = tokio::select! {
             () = self.closing.cancelled() => None,

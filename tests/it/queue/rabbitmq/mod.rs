@@ -22,7 +22,31 @@ use cognigy_fallback_router::{
 };
 use lapin::{Connection, ConnectionProperties};
 
-use crate::support::broker::Vhost;
+use super::exercise::{self, Backend};
+use crate::support::broker::{self, Vhost};
+
+/// A virtual host of the shared node, for what every backend does.
+struct Rabbit {
+    _node: broker::Shared,
+    vhost: Vhost,
+}
+
+impl Backend for Rabbit {
+    async fn start() -> Self {
+        let node = broker::shared().await;
+        let vhost = node.vhost().await;
+        Self { _node: node, vhost }
+    }
+
+    async fn open(&self, limits: Limits) -> Arc<dyn Queue> {
+        let metrics = Arc::new(Metrics::new("test").unwrap());
+        let queue = rabbitmq::connect(&self.vhost.config(), limits, metrics).unwrap();
+        queue.ready().await.unwrap();
+        queue
+    }
+}
+
+exercise::conformance!(Rabbit);
 
 /// A queue that is connected, with its metrics.
 struct Rig {
