@@ -15,11 +15,11 @@ use tokio::{
 use super::{
     batch::Batch,
     headers,
+    inbox::{Change, Nudge, Patience, Writer},
     lease::{Lease, LeaseSettlement, Settle},
     leasing::{Found, Wanted},
     place::{LeaseKey, LeasedRow},
     state::State,
-    writer::{Change, Nudge, Patience, Writer},
 };
 use crate::{
     message::{Lane, Message},

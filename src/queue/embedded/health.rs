@@ -14,6 +14,8 @@ use crate::queue::QueueError;
 pub(super) const BEAT: Duration = Duration::from_secs(3);
 /// After this silence the leases of a process that still lives (frozen, stuck on its disk) go back.
 pub(super) const SILENCE: Duration = Duration::from_secs(30);
+/// Without a beat for this long we trust our leases no more: a little before the others stop to.
+const DOUBT: Duration = Duration::from_secs(27);
 /// A transaction that takes longer than this blocks the queue.
 const STUCK: Duration = Duration::from_secs(2);
 
@@ -82,10 +84,12 @@ impl Health {
         !stuck && !self.failing.load(Ordering::Relaxed) && self.broken.get().is_none()
     }
 
-    /// The beat is on disk; leases up to `lost_until` were given back while we were silent.
-    pub(super) fn beaten(&self, lost_until: i64) {
+    /// The beat of a transaction that began `ago` is on disk; leases up to `lost_until` were given back while we were
+    /// silent.
+    pub(super) fn beaten(&self, ago: Duration, lost_until: i64) {
         self.lost_until.fetch_max(lost_until, Ordering::Relaxed);
-        self.beat_at.store(self.elapsed_ms(), Ordering::Release);
+        let ago = u64::try_from(ago.as_millis()).unwrap_or(u64::MAX);
+        self.beat_at.store(self.elapsed_ms().saturating_sub(ago), Ordering::Release);
     }
 
     /// True when the next transaction should say that we are well.
@@ -96,7 +100,7 @@ impl Health {
     /// False once the lease of that token may be over.
     pub(super) fn holds(&self, token: i64) -> bool {
         // Acquire: whoever sees the beat sees what it learned.
-        let heard = self.since(self.beat_at.load(Ordering::Acquire)) < SILENCE;
+        let heard = self.since(self.beat_at.load(Ordering::Acquire)) < DOUBT;
         heard && token > self.lost_until.load(Ordering::Relaxed)
     }
 }
@@ -109,11 +113,11 @@ mod tests {
     fn leases_given_back_while_silent_are_over_and_later_ones_are_held() {
         let health = Health::new();
         assert!(health.holds(1));
-        health.beaten(2);
+        health.beaten(Duration::ZERO, 2);
         assert!(!health.holds(1));
         assert!(!health.holds(2));
         assert!(health.holds(3));
-        health.beaten(0);
+        health.beaten(Duration::ZERO, 0);
         assert!(!health.holds(2), "what is lost stays lost");
     }
 

@@ -10,10 +10,10 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::{
     batch::{Batch, NewMessage},
+    inbox::{Change, Patience, WeakWriter},
     place::LeaseKey,
     publisher::count_publish,
     state::{Release, State},
-    writer::{Change, Patience, WeakWriter},
 };
 use crate::{
     message::{Disposition, Lane, Message, Reason},

@@ -23,6 +23,7 @@ mod ending;
 mod failure;
 mod headers;
 mod health;
+mod inbox;
 mod lease;
 mod leasing;
 mod owner;
@@ -32,6 +33,8 @@ mod reader;
 mod reclaim;
 mod schema;
 mod state;
+#[cfg(test)]
+mod tests;
 mod watcher;
 mod writer;
 
@@ -39,8 +42,7 @@ use std::{
     io,
     num::NonZeroU16,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
-    thread::JoinHandle,
+    sync::Arc,
     time::Duration,
 };
 
@@ -48,15 +50,16 @@ use async_trait::async_trait;
 use rusqlite::Connection;
 use serde::Deserialize;
 use tokio::{task::spawn_blocking, time::timeout};
+use tokio_util::sync::CancellationToken;
 
 use self::{
     consumer::EmbeddedConsumer,
+    inbox::{Nudge, Patience, Writer},
     owner::{Opening, Owner},
     publisher::EmbeddedPublisher,
     reader::Reader,
     state::State,
     watcher::Watched,
-    writer::{Nudge, Patience, Writer},
 };
 use super::{Consumer, Depths, Limits, Publisher, Queue, QueueError};
 use crate::{
@@ -95,7 +98,8 @@ struct EmbeddedQueue {
     state: Arc<State>,
     writer: Writer,
     reader: Reader,
-    threads: Mutex<Vec<JoinHandle<()>>>,
+    /// Once both threads have left.
+    ended: CancellationToken,
 }
 
 /// The connections of one open queue, and who it is.
@@ -109,16 +113,28 @@ struct Opened {
 impl EmbeddedQueue {
     fn open(directory: &Path, limits: Limits, metrics: Arc<Metrics>) -> Result<Self, QueueError> {
         let file = directory.join(FILE);
-        let Opened { writing, watching, reading, owner } = open_files(directory, &file)?;
-        let (writer, changes) = writer::channel();
+        let opened = open_files(directory, &file)?;
+        Self::start(directory.into(), file, opened, limits, metrics)
+    }
+
+    fn start(
+        directory: PathBuf,
+        file: PathBuf,
+        opened: Opened,
+        limits: Limits,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, QueueError> {
+        let Opened { writing, watching, reading, owner } = opened;
+        let (writer, changes) = inbox::channel();
         let state = State::new(limits, metrics, writer.downgrade());
-        let watched = Watched { directory: directory.into(), file, owner: owner.id() };
-        let threads = vec![
-            writer::spawn(writing, owner, Arc::clone(&state), changes).map_err(|error| no_thread(&error))?,
-            watcher::spawn(watching, watched, &state, writer.downgrade()).map_err(|error| no_thread(&error))?,
-        ];
+        let watched = Watched { directory, file, owner: owner.id() };
+        let ended = CancellationToken::new();
+        let left = Arc::new(ended.clone().drop_guard());
+        writer::spawn(writing, owner, Arc::clone(&state), changes, Arc::clone(&left))
+            .map_err(|error| no_thread(&error))?;
+        watcher::spawn(watching, watched, &state, writer.downgrade(), left).map_err(|error| no_thread(&error))?;
         state.metrics.queue_connected.set(1);
-        Ok(Self { state, writer, reader: Reader::new(reading), threads: Mutex::new(threads) })
+        Ok(Self { state, writer, reader: Reader::new(reading), ended })
     }
 }
 
@@ -173,10 +189,9 @@ impl Queue for EmbeddedQueue {
         if let Some(watcher) = self.state.watcher.get() {
             watcher.unpark();
         }
-        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
-        let ended = spawn_blocking(move || threads.into_iter().for_each(|thread| drop(thread.join())));
-        if timeout(CLOSING, ended).await.is_err() {
-            tracing::warn!("the queue's threads did not end in time; what they hold goes back when the process ends");
+        // Not joined: a thread that hangs on a dead disk must not keep the program from ending.
+        if timeout(CLOSING, self.ended.cancelled()).await.is_err() {
+            tracing::warn!("the queue's threads did not end in time; what it holds goes back when the process ends");
         }
         self.reader.close();
     }

@@ -91,6 +91,7 @@ impl Opening {
             .mode(0o700)
             .create(&owners)
             .map_err(|error| not_writable(directory, &error))?;
+        make_lasting(directory);
         let path = owners.join("opening");
         let file = lock_file(&path).map_err(|error| not_writable(&path, &error))?;
         let since = Instant::now();
@@ -104,6 +105,13 @@ impl Opening {
                 Err(TryLockError::Error(error)) => return Err(not_writable(&path, &error)),
             }
         }
+    }
+}
+
+/// A directory that a power cut takes away takes its files along. Not every file system can be asked for this.
+fn make_lasting(directory: &Path) {
+    for directory in [Some(directory), directory.parent()].into_iter().flatten() {
+        let _ = File::open(directory).and_then(|directory| directory.sync_all());
     }
 }
 

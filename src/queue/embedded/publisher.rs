@@ -7,8 +7,8 @@ use tokio::{sync::oneshot, time::Instant};
 
 use super::{
     batch::{Batch, NewMessage},
+    inbox::{Change, Patience, Writer},
     state::State,
-    writer::{Change, Patience, Writer},
 };
 use crate::{
     message::{Lane, Message},

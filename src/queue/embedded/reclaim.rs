@@ -12,10 +12,10 @@ use rusqlite::{Connection, params};
 use super::{
     batch::Batch,
     health::SILENCE,
+    inbox::{Change, Writer},
     owner::{is_dead, lock_path},
     place::{moment, sql},
     state::State,
-    writer::{Change, Writer},
 };
 use crate::{queue::QueueError, time::EpochMs};
 

@@ -36,7 +36,7 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, QueueError> {
     if let Newer(Some(version)) = newer {
         return Err(QueueError::Unusable(format!(
             "{} was written by a newer version of this program (schema {version}, this one knows {}); \
-             run that version, or give this one another directory",
+             run that version, or set `queue.embedded.directory` to another one",
             path.display(),
             VERSION
         )));
@@ -65,6 +65,8 @@ fn open(path: &Path) -> rusqlite::Result<Connection> {
         std::thread::park_timeout(Duration::from_micros(if waits < 50 { 200 } else { 2_000 }));
         since.elapsed() < BUSY
     }))?;
+    // Takes effect in a new file only. Rows of 2 KiB: a quarter less to write than with pages of 4 KiB.
+    connection.pragma_update(None, "page_size", 8192)?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(connection)
 }
@@ -109,7 +111,9 @@ fn belongs_to_us(path: &Path) -> Result<(), QueueError> {
     file.by_ref().take(100).read_to_end(&mut page).map_err(|error| not_writable(path, &error))?;
     let foreign = |what| {
         let path = path.display();
-        Err(QueueError::Unusable(format!("{path} {what}; move it away, or give the queue another directory")))
+        Err(QueueError::Unusable(format!(
+            "{path} {what}; move it away, or set `queue.embedded.directory` to another one"
+        )))
     };
     match page.len() {
         0 => Ok(()),
@@ -150,7 +154,7 @@ pub(super) fn cannot_open(path: &Path, error: &rusqlite::Error) -> QueueError {
 }
 
 const WRITABLE: &str = "it cannot be written; give the account that runs this program write access to the directory \
-    and what is in it, or give the queue another directory";
+    and what is in it, or set `queue.embedded.directory` to another one";
 
 /// What to do about a file or directory that cannot be made or written.
 pub(super) fn not_writable(path: &Path, error: &io::Error) -> QueueError {

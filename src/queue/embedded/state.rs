@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicI64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering},
     },
     thread::Thread,
 };
@@ -14,8 +14,8 @@ use tokio_util::sync::CancellationToken;
 use super::{
     backlog::Backlog,
     health::Health,
+    inbox::{Nudge, WeakWriter},
     place::{LeaseKey, index},
-    writer::WeakWriter,
 };
 use crate::{message::Lane, metrics::Metrics, queue::Limits};
 
@@ -37,6 +37,9 @@ pub(super) struct State {
     /// Work leased here that came back often.
     pub(super) suspects: AtomicUsize,
     pub(super) watcher: OnceLock<Thread>,
+    /// The write-ahead log is to be emptied.
+    pub(super) long_log: AtomicBool,
+    nudged: AtomicBool,
     tokens: AtomicI64,
     ready: [watch::Sender<()>; 3],
     waiting: [AtomicUsize; 3],
@@ -55,6 +58,8 @@ impl State {
             closed: CancellationToken::new(),
             suspects: AtomicUsize::new(0),
             watcher: OnceLock::new(),
+            long_log: AtomicBool::new(false),
+            nudged: AtomicBool::new(false),
             tokens: AtomicI64::new(0),
             ready: std::array::from_fn(|_| watch::Sender::new(())),
             waiting: std::array::from_fn(|_| AtomicUsize::new(0)),
@@ -100,7 +105,21 @@ impl State {
     /// Has the writer give back a lease with its next transaction.
     pub(super) fn release(&self, release: Release) {
         self.releases.lock().unwrap_or_else(PoisonError::into_inner).push(release);
-        self.writer.nudge();
+        self.nudge();
+    }
+
+    /// Has the writer make a transaction soon, once however often it is asked until then.
+    pub(super) fn nudge(&self) {
+        if !self.nudged.swap(true, Ordering::AcqRel)
+            && let Some(writer) = self.writer.upgrade()
+        {
+            writer.offer(Box::new(Nudge(None)));
+        }
+    }
+
+    /// The transaction begins: later wishes need another one.
+    pub(super) fn nudge_heard(&self) {
+        self.nudged.store(false, Ordering::Release);
     }
 
     /// The leases to give back.

@@ -4,19 +4,19 @@ use std::{
     io,
     os::unix::fs::MetadataExt,
     path::PathBuf,
-    sync::Arc,
-    thread::JoinHandle,
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant, SystemTime},
 };
 
 use rusqlite::{Connection, params};
+use tokio_util::sync::DropGuard;
 
 use super::{
     failure::{Moment, explain},
+    inbox::{WeakWriter, Writer},
     place::{index, moment, number, sql},
     reclaim::{Neighbours, Prune},
     state::State,
-    writer::{WeakWriter, Writer},
 };
 use crate::{message::Lane, queue::QueueError, time::EpochMs};
 
@@ -27,6 +27,8 @@ const CALM: Duration = Duration::from_millis(100);
 const NEIGHBOURS: Duration = Duration::from_millis(250);
 const COUNT: Duration = Duration::from_secs(1);
 const PRUNE: Duration = Duration::from_secs(10);
+/// A write-ahead log beyond this is emptied; eight times what SQLite does by itself when it gets the chance.
+const LONG_LOG: u64 = 64 << 20;
 
 /// What the thread needs.
 pub(super) struct Watched {
@@ -35,13 +37,14 @@ pub(super) struct Watched {
     pub(super) owner: i64,
 }
 
-/// Starts the thread. It ends once the queue was closed or is no longer used.
+/// Starts the thread. It ends once the queue was closed or is no longer used; then `ended` is dropped.
 pub(super) fn spawn(
     connection: Connection,
     watched: Watched,
     state: &Arc<State>,
     writer: WeakWriter,
-) -> io::Result<JoinHandle<()>> {
+    ended: Arc<DropGuard>,
+) -> io::Result<()> {
     let file_id = file_id(&watched.file);
     let watcher = Watcher {
         connection,
@@ -54,9 +57,13 @@ pub(super) fn spawn(
         next_due: [None; 3],
         counted: Instant::now(),
     };
-    let handle = std::thread::Builder::new().name("queue-watcher".into()).spawn(move || watcher.run())?;
+    let run = move || {
+        let _ended = ended;
+        watcher.run();
+    };
+    let handle = std::thread::Builder::new().name("queue-watcher".into()).spawn(run)?;
     let _ = state.watcher.set(handle.thread().clone());
-    Ok(handle)
+    Ok(())
 }
 
 struct Watcher {
@@ -123,10 +130,10 @@ impl Watcher {
         }
         if count {
             self.count(writer)?;
-            self.check_file();
+            self.check_files();
         }
         if self.state.health.is_beat_due() {
-            self.writer.nudge();
+            self.state.nudge();
         }
         Ok(())
     }
@@ -171,12 +178,16 @@ impl Watcher {
     }
 
     /// A file that was deleted or replaced takes everything stored in it along when the program ends.
-    fn check_file(&self) {
+    fn check_files(&self) {
         if self.file_id.is_some() && file_id(&self.file) != self.file_id {
             self.state.health.break_for_good(format!(
                 "{} was removed or replaced while in use; put it back or restart the program",
                 self.file.display()
             ));
+        }
+        if std::fs::metadata(self.file.with_extension("sqlite3-wal")).is_ok_and(|log| log.len() > LONG_LOG) {
+            self.state.long_log.store(true, Ordering::Relaxed);
+            self.state.nudge();
         }
     }
 }

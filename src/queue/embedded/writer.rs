@@ -3,20 +3,19 @@
 
 use std::{
     io,
-    sync::Arc,
-    thread::JoinHandle,
-    time::{Duration, SystemTime},
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, atomic::Ordering},
+    time::{Instant, SystemTime},
 };
 
 use rusqlite::{Connection, TransactionBehavior};
-use tokio::{
-    sync::{mpsc, oneshot},
-    time::timeout,
-};
+use tokio::sync::mpsc;
+use tokio_util::sync::DropGuard;
 
 use super::{
     batch::Batch,
-    failure::{Moment, explain},
+    failure::{self, Moment, explain},
+    inbox::Boxed,
     owner::Owner,
     state::{Release, State},
 };
@@ -28,120 +27,25 @@ use crate::{
 
 /// At most so many changes in one transaction.
 const BATCH: usize = 128;
-/// At most so many wait for the next one.
-const WAITING: usize = 1_024;
 
-/// Something to be done in a transaction.
-pub(super) trait Change: Send {
-    /// Does it.
-    fn apply(&mut self, batch: &mut Batch<'_>) -> rusqlite::Result<()>;
-
-    /// Tells whoever asked how the transaction ended.
-    fn answer(self: Box<Self>, end: Result<(), QueueError>, state: &Arc<State>);
-}
-
-type Boxed = Box<dyn Change>;
-
-/// Hands changes to the writer.
-#[derive(Clone)]
-pub(super) struct Writer(mpsc::Sender<Boxed>);
-
-/// Does not keep the writer alive.
-pub(super) struct WeakWriter(mpsc::WeakSender<Boxed>);
-
-/// How long a caller waits.
-#[derive(Clone, Copy)]
-pub(super) struct Patience {
-    /// For a place among the waiting changes; not having got one is certain: nothing was stored.
-    pub(super) to_enter: Duration,
-    /// For the commit after that; not having heard of it leaves everything open.
-    pub(super) to_commit: Duration,
-}
-
-impl Writer {
-    /// Has a change carried out and waits for its answer. Once it has a place it is carried out even if the caller
-    /// goes away.
-    pub(super) async fn ask<T>(
-        &self,
-        patience: Patience,
-        change: impl FnOnce(oneshot::Sender<Result<T, QueueError>>) -> Boxed,
-    ) -> Result<T, QueueError> {
-        let place = match timeout(patience.to_enter, self.0.reserve()).await {
-            Ok(Ok(place)) => place,
-            Ok(Err(_)) => return Err(QueueError::Unreachable("it is closed".into())),
-            Err(_) => return Err(QueueError::Refused { reason: "blocked", retry_after: None }),
-        };
-        let (reply, answer) = oneshot::channel();
-        place.send(change(reply));
-        match timeout(patience.to_commit, answer).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(_)) => Err(QueueError::Unknown("it was closed meanwhile".into())),
-            Err(_) => Err(QueueError::Unknown(format!("no commit within {:?}", patience.to_commit))),
-        }
-    }
-
-    /// Waits for a place and gives the change to the writer, without waiting for its answer. Cancel-safe.
-    pub(super) async fn enter(&self, change: impl FnOnce() -> Boxed) -> Result<(), QueueError> {
-        let place = self.0.reserve().await.map_err(|_| QueueError::Unreachable("it is closed".into()))?;
-        place.send(change());
-        Ok(())
-    }
-
-    /// Gives the change to the writer if there is a place right now.
-    pub(super) fn offer(&self, change: Boxed) {
-        // A full channel drops it: whoever offers a change can do without it, or has a guard in it.
-        let _ = self.0.try_send(change);
-    }
-
-    pub(super) fn downgrade(&self) -> WeakWriter {
-        WeakWriter(self.0.downgrade())
-    }
-}
-
-impl WeakWriter {
-    /// The writer, unless nobody uses the queue any more.
-    pub(super) fn upgrade(&self) -> Option<Writer> {
-        self.0.upgrade().map(Writer)
-    }
-
-    /// Has the writer make a transaction soon.
-    pub(super) fn nudge(&self) {
-        if let Some(writer) = self.upgrade() {
-            writer.offer(Box::new(Nudge(None)));
-        }
-    }
-}
-
-/// Changes nothing: what the writer does with every transaction happens.
-pub(super) struct Nudge(pub(super) Option<oneshot::Sender<Result<(), QueueError>>>);
-
-impl Change for Nudge {
-    fn apply(&mut self, _: &mut Batch<'_>) -> rusqlite::Result<()> {
-        Ok(())
-    }
-
-    fn answer(self: Box<Self>, end: Result<(), QueueError>, _: &Arc<State>) {
-        if let Some(reply) = self.0 {
-            let _ = reply.send(end);
-        }
-    }
-}
-
-/// Changes on their way to the writer.
-pub(super) fn channel() -> (Writer, mpsc::Receiver<Boxed>) {
-    let (sender, receiver) = mpsc::channel(WAITING);
-    (Writer(sender), receiver)
-}
-
-/// Starts the thread. It ends, and gives back what it holds, once the queue was closed or is no longer used.
+/// Starts the thread. It ends, and gives back what it holds, once the queue was closed or is no longer used; then
+/// `ended` is dropped.
 pub(super) fn spawn(
     connection: Connection,
     owner: Owner,
     state: Arc<State>,
     changes: mpsc::Receiver<Boxed>,
-) -> io::Result<JoinHandle<()>> {
+    ended: Arc<DropGuard>,
+) -> io::Result<()> {
     let thread = WriterThread { connection, owner, state, changes };
-    std::thread::Builder::new().name("queue-writer".into()).spawn(move || thread.run())
+    let run = move || {
+        let _ended = ended;
+        let state = Arc::clone(&thread.state);
+        if catch_unwind(AssertUnwindSafe(|| thread.run())).is_err() {
+            state.health.break_for_good("its writer failed; restart the program".into());
+        }
+    };
+    std::thread::Builder::new().name("queue-writer".into()).spawn(run).map(drop)
 }
 
 struct WriterThread {
@@ -157,7 +61,8 @@ struct Committed {
     woken: [bool; 3],
     died: Vec<Reason>,
     requeued: u64,
-    lost_until: Option<i64>,
+    /// When the transaction began, and up to which token our leases were lost by then.
+    beat: Option<(Instant, i64)>,
 }
 
 impl WriterThread {
@@ -165,6 +70,9 @@ impl WriterThread {
         let mut changes = Vec::with_capacity(BATCH);
         while self.changes.blocking_recv_many(&mut changes, BATCH) > 0 {
             self.carry_out(&mut changes);
+            if self.state.long_log.swap(false, Ordering::Relaxed) {
+                self.empty_log();
+            }
             if self.state.closed.is_cancelled() {
                 self.changes.close();
             }
@@ -173,6 +81,7 @@ impl WriterThread {
     }
 
     fn carry_out(&mut self, changes: &mut Vec<Boxed>) {
+        self.state.nudge_heard();
         let releases = self.state.take_releases();
         self.state.health.begin();
         let end = self.commit(changes, &releases);
@@ -190,13 +99,23 @@ impl WriterThread {
         }
     }
 
+    /// While several processes write without a pause, SQLite never finds the moment to start its log anew by itself.
+    fn empty_log(&self) {
+        let emptied = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        if let Err(error) = emptied {
+            tracing::warn!(code = failure::name(error.sqlite_error_code()), "the queue's log could not be emptied");
+        }
+    }
+
     fn commit(&mut self, changes: &mut [Boxed], releases: &[Release]) -> Result<Committed, QueueError> {
         let before = |error| explain(&error, Moment::Before);
+        let began = Instant::now();
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(before)?;
         let mut batch = Batch::new(&transaction, self.owner.id(), SystemTime::now().into());
         let mut committed = Committed::default();
         if self.state.health.is_beat_due() {
-            committed.lost_until = Some(self.owner.beat(&batch, self.state.last_token()).map_err(before)?);
+            let lost_until = self.owner.beat(&batch, self.state.last_token()).map_err(before)?;
+            committed.beat = Some((began, lost_until));
         }
         for release in releases {
             let back = batch.give_back(release.key, release.begun).map_err(before)?;
@@ -212,8 +131,8 @@ impl WriterThread {
 
     fn spread(&self, committed: &Committed) {
         let metrics = &self.state.metrics;
-        if let Some(lost_until) = committed.lost_until {
-            self.state.health.beaten(lost_until);
+        if let Some((began, lost_until)) = committed.beat {
+            self.state.health.beaten(began.elapsed(), lost_until);
         }
         for (lane, _) in Lane::ALL.into_iter().zip(committed.woken).filter(|(_, woken)| *woken) {
             self.state.wake(lane);

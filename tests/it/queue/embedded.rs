@@ -1,7 +1,9 @@
 //! The embedded queue: what every backend does, and what only a file can meet.
 
 mod counts;
+mod crashes;
 mod files;
+mod other_process;
 mod owners;
 
 use std::{

@@ -1,102 +1,23 @@
-//! Processes that die or freeze while they hold messages. The other process is this test program, started again.
-
-use std::{
-    io::{BufRead, BufReader, Lines, Write},
-    path::{Path, PathBuf},
-    process::{Child, ChildStdout, Command, Stdio},
-    time::Duration,
-};
+//! Processes that die or freeze while they hold messages.
 
 use cognigy_fallback_router::{
     message::{Disposition, Lane},
-    queue::Depths,
+    queue::{Depths, Settled},
 };
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
+use nix::sys::signal::Signal;
 
-use super::{Embedded, connect};
+use super::{
+    Embedded,
+    other_process::{OtherProcess, Part},
+};
 use crate::queue::exercise::{Backend, WIDE, ack, consumer, depths, drain, messages, next, nothing, publish};
-
-/// Tells this program that it is the other process, and where the queue is.
-const DIRECTORY: &str = "CFR_TEST_OTHER_PROCESS";
-const SAYS: &str = "the other process says ";
-
-/// Another process that takes two deliveries of the work lane, holds them, and settles them when it is told.
-struct OtherProcess {
-    child: Child,
-    says: Lines<BufReader<ChildStdout>>,
-}
-
-impl OtherProcess {
-    fn start(directory: &Path) -> Self {
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "--nocapture", "queue::embedded::owners::the_other_process"])
-            .env(DIRECTORY, directory)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let says = BufReader::new(child.stdout.take().unwrap()).lines();
-        Self { child, says }
-    }
-
-    /// Waits for what it says next; it says so within its own time limits, or ends.
-    fn hear(&mut self) -> String {
-        self.says
-            .by_ref()
-            .map_while(Result::ok)
-            .find_map(|line| line.split_once(SAYS).map(|(_, said)| said.to_owned()))
-            .expect("the other process ended")
-    }
-
-    fn tell(&mut self, what: &str) {
-        writeln!(self.child.stdin.as_mut().unwrap(), "{what}").unwrap();
-    }
-
-    fn signal(&self, signal: Signal) {
-        kill(Pid::from_raw(i32::try_from(self.child.id()).unwrap()), signal).unwrap();
-    }
-}
-
-impl Drop for OtherProcess {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_other_process() {
-    let Some(directory) = std::env::var_os(DIRECTORY) else { return };
-    let queue = connect(&PathBuf::from(directory), WIDE).await.unwrap();
-    let mut work = consumer(&queue, Lane::Work, 4).await;
-    let (first, second) = (next(&mut work).await, next(&mut work).await);
-    say("holding");
-    let mut told = String::new();
-    std::io::stdin().read_line(&mut told).unwrap();
-    say(&format!("{:?}", first.settle(Disposition::Ack).await));
-    while second.is_live() {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    say("not live");
-    say(&format!("{:?}", second.hand_over(Lane::Outcome, &messages(1)[0]).await));
-    std::io::stdin().read_line(&mut told).unwrap();
-}
-
-#[expect(clippy::print_stdout, reason = "it is read by the test that started this process")]
-fn say(what: &str) {
-    // On a line of its own: the test harness prints beside us.
-    println!("\n{SAYS}{what}");
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_killed_process_held_goes_to_another_at_once() {
     let place = Embedded::start().await;
     let queue = place.open(WIDE).await;
     publish(&queue, Lane::Work, &messages(4)).await;
-    let mut other = OtherProcess::start(&place.directory());
+    let mut other = OtherProcess::start(&place.directory(), Part::Holds);
     assert_eq!(other.hear(), "holding");
     let mut work = consumer(&queue, Lane::Work, 8).await;
     nothing(&mut work).await;
@@ -116,7 +37,7 @@ async fn what_a_killed_process_held_is_there_when_the_next_one_starts() {
     let queue = place.open(WIDE).await;
     publish(&queue, Lane::Work, &messages(4)).await;
     queue.close().await;
-    let mut other = OtherProcess::start(&place.directory());
+    let mut other = OtherProcess::start(&place.directory(), Part::Holds);
     assert_eq!(other.hear(), "holding");
     other.signal(Signal::SIGKILL);
     let queue = place.open(WIDE).await;
@@ -129,7 +50,7 @@ async fn what_a_frozen_process_held_goes_to_another_and_it_cannot_settle_it_any_
     let place = Embedded::start().await;
     let queue = place.open(WIDE).await;
     publish(&queue, Lane::Work, &messages(4)).await;
-    let mut other = OtherProcess::start(&place.directory());
+    let mut other = OtherProcess::start(&place.directory(), Part::Holds);
     assert_eq!(other.hear(), "holding");
     other.signal(Signal::SIGSTOP);
     let mut work = consumer(&queue, Lane::Work, 8).await;
@@ -165,7 +86,7 @@ async fn a_process_that_was_frozen_works_on() {
     let mut ours = consumer(&queue, Lane::Work, 1).await;
     ack(next(&mut ours).await).await;
     ours.stop().await;
-    assert_eq!(lost.settle(Disposition::Ack).await, Ok(cognigy_fallback_router::queue::Settled::WillReturn));
+    assert_eq!(lost.settle(Disposition::Ack).await, Ok(Settled::WillReturn));
     publish(&queue, Lane::Work, &messages(1)).await;
     let held = next(&mut theirs).await;
     assert!(held.is_live());
