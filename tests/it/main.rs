@@ -7,6 +7,7 @@
 
 mod support;
 
+mod admin;
 mod answers;
 mod callbacks;
 mod connections;
