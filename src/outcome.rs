@@ -116,6 +116,9 @@ pub struct Meta {
     /// Tokens, where known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
+    /// What it cost in US dollars, where known: for the log, not for the receiver.
+    #[serde(skip)]
+    pub cost_usd: Option<f64>,
     /// From acceptance until the outcome was decided, in milliseconds.
     pub duration_ms: u64,
     /// True when it was decided after the deadline.

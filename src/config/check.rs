@@ -110,6 +110,14 @@ fn general(profile: &Profile, key: &dyn Fn(&str) -> String, notes: &mut Notes<'_
     notes.within(&key("llm.attempts"), profile.llm.attempts, 1, 10);
     notes.within(&key("llm.temperature"), profile.llm.temperature, 0.0, 2.0);
     notes.within(&key("llm.max_tokens"), profile.llm.max_tokens, 1, 100_000);
+    for (model, price) in &profile.llm.prices {
+        let key = key(&format!("llm.prices.{model}"));
+        notes.within(&key, price.input, 0.0, 100_000.0);
+        notes.within(&key, price.output, 0.0, 100_000.0);
+    }
+    if let Some(budget) = &profile.llm.budget {
+        notes.within(&key("llm.budget.window"), budget.window, s(1), s(31 * 24 * 3600));
+    }
     notes.within(&key("callback.timeout"), profile.callback.timeout, Duration::from_millis(100), s(120));
     notes.within(&key("callback.max_age"), profile.callback.max_age, s(1), s(24 * 3600));
 }

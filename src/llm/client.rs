@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep};
 use super::{
     Completion, CompletionRequest, Config, LlmError, Spent,
     body::{Bodies, Shape},
+    cost::Costs,
     failure::Failure,
     gateway::{Gateway, Words},
     models::{Hold, Model},
@@ -55,7 +56,7 @@ impl LlmClient {
         Ok(Self {
             gateway: Gateway::new(config, Arc::clone(&metrics))?,
             bodies: Bodies::new(config, schema)?,
-            models: config.models.iter().map(|name| Model::new(name, shape)).collect(),
+            models: config.models.iter().map(|name| Model::new(name, shape, costs(config, name, &metrics))).collect(),
             retries: RetryPolicy {
                 base: Duration::from_secs(1),
                 cap: Duration::from_secs(16),
@@ -119,6 +120,7 @@ impl LlmClient {
     ) -> Result<Words, NoAnswer> {
         let mut made: Option<(Shape, Bytes)> = None;
         loop {
+            self.gateway.afford(spent).map_err(NoAnswer::Final)?;
             let admission = model.admit().map_err(NoAnswer::Held)?;
             let shape = model.shape();
             // Made once and sent again in every try, unless the shape changes.
@@ -130,7 +132,7 @@ impl LlmClient {
                     .map_err(|_| NoAnswer::Final(LlmError::Unavailable))?,
             };
             made = Some((shape, body.clone()));
-            let result = self.gateway.post(body, until, spent).await;
+            let result = self.gateway.post(body, model, until, spent).await;
             admission.end(&result);
             match result {
                 Ok(words) => return Ok(words),
@@ -179,4 +181,8 @@ impl LlmClient {
         self.metrics.upstream_retries.get(Upstream::Llm, cause).inc();
         Some(())
     }
+}
+
+fn costs(config: &Config, model: &str, metrics: &Metrics) -> Costs {
+    Costs::new(config.prices.get(model).copied(), metrics.llm_cost.of(model))
 }

@@ -12,9 +12,11 @@ use tokio::time::Instant;
 use url::Url;
 
 use super::{
-    Config, Spent,
+    Config, LlmError, Spent,
+    budget::Budget,
     failure::{Failure, diagnose},
-    reply::{self, Unusable},
+    models::Model,
+    reply::{self, Reply, Unusable},
 };
 use crate::{
     http_client::{self, ClientConfig, Limits, UpstreamError, exchange},
@@ -44,6 +46,7 @@ pub(super) struct Gateway {
     url: Url,
     headers: HeaderMap,
     attempt_timeout: Duration,
+    budget: Option<Budget>,
     metrics: Arc<Metrics>,
 }
 
@@ -55,16 +58,29 @@ impl Gateway {
             timeout: config.attempt_timeout,
             https_only: url.scheme() == "https",
         })?;
-        Ok(Self { client, url, headers: headers(config)?, attempt_timeout: config.attempt_timeout, metrics })
+        let (attempt_timeout, budget) = (config.attempt_timeout, config.budget.map(Budget::new));
+        Ok(Self { client, url, headers: headers(config)?, attempt_timeout, budget, metrics })
+    }
+
+    /// Asks the budget for one more call.
+    pub(super) fn afford(&self, spent: &Spent) -> Result<(), LlmError> {
+        self.budget.as_ref().map_or(Ok(()), |budget| budget.admit(spent))
     }
 
     /// One request, at most as long as a try may take and never beyond `until`.
-    pub(super) async fn post(&self, body: Bytes, until: Instant, spent: &mut Spent) -> Result<Words, Failure> {
+    pub(super) async fn post(
+        &self,
+        body: Bytes,
+        model: &Model,
+        until: Instant,
+        spent: &mut Spent,
+    ) -> Result<Words, Failure> {
         let left = until.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return Err(Failure::OutOfTime { fair: false });
         }
         let time = left.min(self.attempt_timeout);
+        let asked = body.len();
         let request = self.client.post(self.url.clone()).headers(self.headers.clone()).body(body);
         let result = {
             let _running = Stopwatch::start(spent);
@@ -74,18 +90,25 @@ impl Gateway {
             UpstreamError::Timeout if time < self.attempt_timeout => Failure::OutOfTime { fair: time >= FAIR_TIME },
             error => error.into(),
         };
-        let answer = result.map_err(cut_short)?;
+        if matches!(result, Err(UpstreamError::Timeout)) {
+            // The model may well have worked on it.
+            self.charge(estimate(asked), spent);
+        }
+        let mut answer = result.map_err(cut_short)?;
         if !answer.status.is_success() {
             return Err(diagnose(&answer));
         }
-        self.read(&answer.success().map_err(cut_short)?, spent)
+        let headers = std::mem::take(&mut answer.headers);
+        let body = answer.success().map_err(cut_short)?;
+        let reply = reply::read(&body);
+        self.pay(reply.usage, estimate(asked + body.len()), spent);
+        if let Some(cost) = model.costs.note(&headers, reply.usage) {
+            *spent.cost_usd.get_or_insert_default() += cost;
+        }
+        self.judge(reply)
     }
 
-    fn read(&self, body: &[u8], spent: &mut Spent) -> Result<Words, Failure> {
-        let reply = reply::read(body);
-        if let Some(usage) = reply.usage {
-            self.pay(usage, spent);
-        }
+    fn judge(&self, reply: Reply) -> Result<Words, Failure> {
         if let Some(finish) = reply.finish {
             self.metrics.llm_finish.get(finish).inc();
         }
@@ -96,11 +119,25 @@ impl Gateway {
         }
     }
 
-    fn pay(&self, usage: Usage, spent: &mut Spent) {
+    fn pay(&self, usage: Option<Usage>, estimate: u64, spent: &mut Spent) {
+        let Some(usage) = usage else { return self.charge(estimate, spent) };
         *spent.usage.get_or_insert_default() += usage;
         self.metrics.llm_tokens.get(TokenDirection::Input).inc_by(usage.prompt_tokens);
         self.metrics.llm_tokens.get(TokenDirection::Output).inc_by(usage.completion_tokens);
+        self.charge(usage.prompt_tokens.saturating_add(usage.completion_tokens), spent);
     }
+
+    fn charge(&self, tokens: u64, spent: &mut Spent) {
+        spent.charged = spent.charged.saturating_add(tokens);
+        if let Some(budget) = &self.budget {
+            budget.charge(tokens);
+        }
+    }
+}
+
+/// Tokens of so many bytes, for a budget when nobody says better.
+fn estimate(bytes: usize) -> u64 {
+    bytes as u64 / 4
 }
 
 /// Counts a call, and its time however it ends.

@@ -2,10 +2,13 @@
 //!
 //! [`LlmClient::complete`] asks the models in their order; each several times, as long as that can help and time is left.
 //! The siblings: `body` is what is sent, `gateway` sends it, `reply` reads a good answer and `failure` any other, `models`
-//! remembers what each model does not take and when it is held off, `client` asks model by model.
+//! remembers what each model does not take and when it is held off, `client` asks model by model; `budget` and `cost`
+//! know what that may and does cost.
 
 mod body;
+mod budget;
 mod client;
+mod cost;
 mod failure;
 mod gateway;
 mod models;
@@ -17,7 +20,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{outcome::Usage, secret::Secret};
 
+pub use budget::BudgetConfig;
 pub use client::LlmClient;
+pub use cost::Price;
 
 /// Settings of a profile's model gateway.
 #[derive(Clone, Debug, Deserialize)]
@@ -47,6 +52,12 @@ pub struct Config {
     pub reasks: u32,
     /// Further request headers.
     pub headers: BTreeMap<String, Secret>,
+    /// What each model costs, where the gateway does not say it.
+    #[serde(default)]
+    pub prices: BTreeMap<String, Price>,
+    /// How many tokens may be used; without it any number.
+    #[serde(default)]
+    pub budget: Option<BudgetConfig>,
 }
 
 /// The `response_format` of a request.
@@ -101,12 +112,16 @@ pub struct Completion {
 }
 
 /// What the calls for one completion have cost, whether it came or not.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Spent {
     /// Requests sent.
     pub calls: u32,
     /// Tokens; `None` when no answer reported them.
     pub usage: Option<Usage>,
+    /// US dollars; `None` when no answer's cost was known.
+    pub cost_usd: Option<f64>,
+    /// Tokens taken from the budget: those reported, or a quarter of the bytes where none were.
+    pub charged: u64,
     /// Time spent in requests, without the waits between them.
     pub upstream: Duration,
 }
@@ -123,6 +138,9 @@ pub enum LlmError {
     /// The account has no money left.
     #[error("quota exhausted")]
     QuotaExhausted,
+    /// The profile's own budget is used up.
+    #[error("budget exhausted")]
+    BudgetExhausted,
     /// The key was refused.
     #[error("not authorised")]
     Unauthorized,
@@ -145,6 +163,7 @@ impl LlmError {
             Self::OutOfTime => "llm_out_of_time",
             Self::RateLimited => "llm_rate_limited",
             Self::QuotaExhausted => "llm_quota_exhausted",
+            Self::BudgetExhausted => "llm_budget_exhausted",
             Self::Unauthorized => "llm_unauthorized",
             Self::Rejected(_) => "llm_rejected",
             Self::Unavailable => "llm_unavailable",

@@ -7,7 +7,7 @@ use tokio::{
     time::{Duration, Instant, timeout_at},
 };
 
-use super::{LlmError, body::Shape, failure::Failure};
+use super::{LlmError, body::Shape, cost::Costs, failure::Failure};
 use crate::breaker::{Breaker, Held, Permit, Report};
 
 /// Longest wait for a model that is held off; as long as the longest wait between two tries.
@@ -16,6 +16,7 @@ const MOST_PATIENCE: Duration = Duration::from_secs(16);
 /// A model at a base URL.
 pub(super) struct Model {
     pub(super) name: String,
+    pub(super) costs: Costs,
     state: Mutex<State>,
     /// Wakes those who wait for the breaker.
     changed: watch::Sender<()>,
@@ -29,9 +30,9 @@ struct State {
 }
 
 impl Model {
-    pub(super) fn new(name: &str, shape: Shape) -> Self {
+    pub(super) fn new(name: &str, shape: Shape, costs: Costs) -> Self {
         let state = State { breaker: Breaker::default(), last: LlmError::Unavailable, shape };
-        Self { name: name.to_owned(), state: Mutex::new(state), changed: watch::Sender::new(()) }
+        Self { name: name.to_owned(), costs, state: Mutex::new(state), changed: watch::Sender::new(()) }
     }
 
     /// Asks whether it may be called now.

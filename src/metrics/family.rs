@@ -3,7 +3,8 @@
 use std::marker::PhantomData;
 
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    Counter, CounterVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
+    Opts, Registry,
 };
 
 use super::labels::Label;
@@ -82,5 +83,22 @@ impl<A: Label, B: Label> Counters2<A, B> {
     #[must_use]
     pub fn get(&self, a: A, b: B) -> &IntCounter {
         &self.0[index(a) * B::ALL.len() + index(b)]
+    }
+}
+
+/// Amounts by a name that stands in the settings: the one kind of label that is not a closed enum.
+pub struct Amounts(CounterVec);
+
+impl Amounts {
+    pub(super) fn register(registry: &Registry, name: &str, help: &str, label: &str) -> prometheus::Result<Self> {
+        let family = CounterVec::new(Opts::new(name, help), &[label])?;
+        registry.register(Box::new(family.clone()))?;
+        Ok(Self(family))
+    }
+
+    /// The counter of a name, at zero from now on. Only for names that an operator wrote.
+    #[must_use]
+    pub fn of(&self, name: &str) -> Counter {
+        self.0.with_label_values(&[name])
     }
 }

@@ -6,7 +6,7 @@ mod family;
 mod in_flight;
 pub mod labels;
 
-pub use family::{Counters, Counters2, Gauges, Histograms};
+pub use family::{Amounts, Counters, Counters2, Gauges, Histograms};
 pub use in_flight::InFlight;
 
 use prometheus::{Encoder, Histogram, HistogramOpts, IntCounter, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
@@ -86,6 +86,8 @@ pub struct Metrics {
     pub token_refreshes: Counters<TokenRefresh>,
     /// Tokens reported by the model gateway.
     pub llm_tokens: Counters<TokenDirection>,
+    /// Cost of the model's calls in US dollars, as the gateway says or estimated from the price table, by model.
+    pub llm_cost: Amounts,
     /// Calls of the model gateway for one trigger.
     pub llm_attempts: Histogram,
     /// Completions, by why the model stopped.
@@ -200,6 +202,12 @@ impl Metrics {
             )?,
             token_refreshes: Counters::register(r, "cfr_token_refreshes_total", "Attempts to get an access token")?,
             llm_tokens: Counters::register(r, "cfr_llm_tokens_total", "Tokens reported by the model gateway")?,
+            llm_cost: Amounts::register(
+                r,
+                "cfr_llm_cost_usd_total",
+                "Cost of the model's calls in US dollars, as the gateway says or estimated from the price table",
+                "model",
+            )?,
             llm_attempts: histogram(r, "cfr_llm_attempts", "Calls of the model gateway for one trigger", COUNT)?,
             llm_finish: Counters::register(r, "cfr_llm_finish_total", "Completions, by why the model stopped")?,
             validations: Counters::register(

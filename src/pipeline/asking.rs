@@ -111,8 +111,10 @@ fn failure(error: &LlmError) -> StageFailure {
     match error {
         LlmError::OutOfTime => StageFailure::Timeout,
         LlmError::RateLimited | LlmError::Unavailable => StageFailure::Unavailable,
-        LlmError::QuotaExhausted | LlmError::Unauthorized | LlmError::Rejected(_) | LlmError::ContentRefused => {
-            StageFailure::Rejected
-        }
+        LlmError::BudgetExhausted
+        | LlmError::QuotaExhausted
+        | LlmError::Unauthorized
+        | LlmError::Rejected(_)
+        | LlmError::ContentRefused => StageFailure::Rejected,
     }
 }

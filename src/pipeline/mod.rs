@@ -207,6 +207,7 @@ impl Pipeline {
             degraded: run.degraded.clone(),
             attempts: Attempts { llm: run.spent.calls, work: attempt },
             usage: run.spent.usage,
+            cost_usd: run.spent.cost_usd,
             duration_ms: u64::try_from(ended_at.since(trigger.accepted_at).as_millis()).unwrap_or(u64::MAX),
             late: ended_at > trigger.deadline,
         }

@@ -42,6 +42,9 @@ pub(super) struct Figures {
     pub(super) prompt_tokens: Option<u64>,
     /// Tokens of the answers.
     pub(super) completion_tokens: Option<u64>,
+    /// Cost in US dollars; `None` where unknown.
+    #[serde(default)]
+    pub(super) cost_usd: Option<f64>,
     /// Times of the stages.
     pub(super) stages: Stages,
 }
@@ -54,6 +57,7 @@ impl Figures {
             work_attempts: meta.attempts.work,
             prompt_tokens: meta.usage.map(|usage| usage.prompt_tokens),
             completion_tokens: meta.usage.map(|usage| usage.completion_tokens),
+            cost_usd: meta.cost_usd,
             stages,
         }
     }
@@ -108,6 +112,7 @@ pub(super) fn log_finished(envelope: &Envelope, record: &Record<'_>, end: Callba
         llm_calls = figures.llm_calls,
         prompt_tokens = figures.prompt_tokens,
         completion_tokens = figures.completion_tokens,
+        cost_usd = figures.cost_usd,
         history_us = micros(figures.stages.history),
         prompt_us = micros(figures.stages.prompt),
         llm_us = micros(figures.stages.llm),

@@ -26,6 +26,7 @@ mod rules;
 mod settings;
 mod signatures;
 mod simulators;
+mod spending;
 mod tokens;
 mod triggers;
 mod urls;

@@ -168,6 +168,20 @@ fn the_rules_of_decisions_come_from_the_settings_and_contradictions_stop_the_sta
 }
 
 #[test]
+fn prices_and_budgets_come_from_the_settings() {
+    let text = "[profiles.default.llm]\nmodels = [\"gpt-4.1\"]\nprices = { \"gpt-4.1\" = { input = 2, output = 8.0 } }\n\
+                budget = { tokens = 5_000_000, per_trigger = 20_000 }\n";
+    let llm = load(Some(file(text).path()), &[], Role::Worker).unwrap().config.profiles["default"].llm.clone();
+    assert_eq!((llm.prices["gpt-4.1"].input, llm.prices["gpt-4.1"].output), (2.0, 8.0));
+    let budget = llm.budget.unwrap();
+    assert_eq!((budget.tokens, budget.per_trigger), (Some(5_000_000), Some(20_000)));
+    assert_eq!(budget.window, std::time::Duration::from_secs(3600));
+    let text = "[profiles.default.llm]\nprices = { m = { input = -1, output = 8 } }\nbudget = { window = \"0s\" }\n";
+    let problems = load(Some(file(text).path()), &[], Role::Worker).unwrap_err().join("\n");
+    assert!(problems.contains("llm.prices.m: is -1") && problems.contains("llm.budget.window: is 0ns"), "{problems}");
+}
+
+#[test]
 fn a_memory_shorter_than_the_replay_window_is_warned_about() {
     let warnings = load(None, &[("CFR__INGRESS__KNOWN_FOR", Some("599s"))], Role::Ingress).unwrap().warnings;
     assert!(warnings.join("\n").contains("ingress.known_for"), "{warnings:?}");

@@ -41,6 +41,8 @@ pub(crate) fn config() -> Config {
         connect_timeout: Duration::from_secs(5),
         reasks: 1,
         headers: BTreeMap::new(),
+        prices: BTreeMap::new(),
+        budget: None,
     }
 }
 
