@@ -1,0 +1,198 @@
+//! The rules of a profile, compiled: what is looked for, in which order, and what wins where two overlap.
+
+use std::{collections::BTreeMap, ops::Range};
+
+use regex::{Regex, RegexBuilder};
+
+use super::{
+    Config, Found, Pattern, cards,
+    digits::{digit, only_digits},
+    ibans,
+};
+
+const CARD: &str = "CARD";
+const IBAN: &str = "IBAN";
+const EMAIL: &str = "EMAIL";
+const SSN: &str = "SSN";
+const PHONE: &str = "PHONE";
+
+/// Largest compiled form of one of the operator's patterns, in bytes.
+const MAX_COMPILED: usize = 1 << 20;
+
+const EMAILS: &str = r"[\p{L}\p{N}._%+'-]+[@＠](?:[\p{L}\p{N}-]+\.)+\p{L}\p{L}+";
+const SSNS: &str = r"\d{3}[-\u{2010}-\u{2013}]\d{2}[-\u{2010}-\u{2013}]\d{4}";
+
+/// With a `+`: up to 15 digits (E.164). With a leading zero: nine or more, grouped. North American: 3-3-4, grouped.
+const PHONES: &str = r"(?x)
+    [+＋] [\ ]? \(?\d (?: [\ \u{a0}().\-/\u{2010}-\u{2013}]{0,3} \d ){6,14}
+  | \(?[0٠۰０] (?: [\ \u{a0}().\-/\u{2010}-\u{2013}]{0,3} \d ){8,14}
+  | (?: 1 [\ \u{a0}.\-] )? (?: \([2-9]\d{2}\)[\ \u{a0}.\-]? | [2-9]\d{2}[\ \u{a0}.\-\u{2010}-\u{2013}] )
+    \d{3} [\ \u{a0}.\-\u{2010}-\u{2013}] \d{4}";
+
+const UUIDS: &str = r"(?i)[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}";
+const DATES: &str = r"(?x)
+    (?:19|20)\d{2} [-./] (?:0?[1-9]|1[0-2]) [-./] (?:0?[1-9]|[12]\d|3[01])
+  | (?:0?[1-9]|[12]\d|3[01]) [-./] (?:0?[1-9]|[12]\d|3[01]) [-./] (?:19|20)\d{2}";
+
+/// What our own placeholders look like.
+const PLACEHOLDERS: &str = r"\[[A-Z][A-Z0-9_]*_[0-9]+\]";
+
+/// The patterns of a profile, compiled once.
+#[derive(Debug)]
+pub struct RedactionRules {
+    own: Vec<(String, Regex)>,
+    cards: bool,
+    ibans: bool,
+    emails: Option<Regex>,
+    ssns: Option<Regex>,
+    phones: Option<Regex>,
+    uuids: Regex,
+    dates: Regex,
+    placeholders: Regex,
+}
+
+/// A pattern cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("redaction pattern \"{name}\": {problem}")]
+pub struct RedactionError {
+    /// Name of the pattern.
+    pub name: String,
+    /// What is wrong with it.
+    pub problem: String,
+}
+
+impl RedactionRules {
+    /// Compiles the patterns.
+    ///
+    /// # Errors
+    /// [`RedactionError`], for the first pattern that cannot be used: a name that is no placeholder word, a broken or
+    /// oversized regular expression, or one that matches the empty text.
+    pub fn new(config: &Config) -> Result<Self, RedactionError> {
+        let optional = |wanted: bool, name, pattern| wanted.then(|| built(name, pattern)).transpose();
+        Ok(Self {
+            own: config.patterns.iter().map(own).collect::<Result<_, _>>()?,
+            cards: config.cards,
+            ibans: config.ibans,
+            emails: optional(config.emails, EMAIL, EMAILS)?,
+            ssns: optional(config.ssns, SSN, SSNS)?,
+            phones: optional(config.phones, PHONE, PHONES)?,
+            uuids: built("UUID", UUIDS)?,
+            dates: built("DATE", DATES)?,
+            placeholders: built("PLACEHOLDER", PLACEHOLDERS)?,
+        })
+    }
+
+    /// Everything to be replaced in a text, in its order and without overlaps. What the operator asked for wins, then
+    /// what a checksum vouches for.
+    pub(super) fn find<'r>(&'r self, text: &str) -> Vec<Found<'r>> {
+        let mut kept = BTreeMap::new();
+        for (name, pattern) in &self.own {
+            keep(&mut kept, pattern.find_iter(text).map(|m| found(m.range(), name, m.as_str().to_owned())));
+        }
+        if text.contains(['@', '＠']) {
+            let emails = self.emails.iter().flat_map(|pattern| pattern.find_iter(text));
+            keep(&mut kept, emails.map(|m| found(m.range(), EMAIL, m.as_str().to_lowercase().replace('＠', "@"))));
+        }
+        if text.chars().any(|c| digit(c).is_some()) {
+            self.find_numbers(text, &mut kept);
+        }
+        kept.into_values().collect()
+    }
+
+    pub(super) fn find_cards(&self, text: &str) -> Vec<Found<'static>> {
+        if !self.cards {
+            return Vec::new();
+        }
+        cards::find(text).into_iter().map(|(range, digits)| found(range, CARD, digits)).collect()
+    }
+
+    fn find_numbers<'r>(&'r self, text: &str, kept: &mut BTreeMap<usize, Found<'r>>) {
+        if self.ibans {
+            keep(kept, ibans::find(text).into_iter().map(|(range, number)| found(range, IBAN, number)));
+        }
+        let uuids: Vec<_> = self.uuids.find_iter(text).map(|m| m.range()).collect();
+        keep(kept, self.find_cards(text).into_iter().filter(|card| apart(&card.range, &uuids)));
+
+        let ssns = self.ssns.iter().flat_map(|pattern| pattern.find_iter(text)).map(|m| m.range());
+        let ssns = ssns.filter(|range| stands_alone(text, range) && is_issued(&only_digits(&text[range.clone()])));
+        keep(kept, ssns.map(|range| numbered(text, range, SSN)));
+
+        let mut identifiers = uuids;
+        identifiers.extend(self.dates.find_iter(text).map(|m| m.range()));
+        let phones = self.phones.iter().flat_map(|pattern| pattern.find_iter(text)).map(|m| m.range());
+        let phones = phones.filter(|range| {
+            stands_alone(text, range) && is_grouped(&text[range.clone()]) && apart(range, &identifiers)
+        });
+        keep(kept, phones.map(|range| numbered(text, range, PHONE)));
+
+        if text.contains('[') {
+            let placeholders = self.placeholders.find_iter(text).map(|m| m.range());
+            keep(kept, placeholders.map(|range| Found { range, name: None, value: String::new() }));
+        }
+    }
+}
+
+fn built(name: &str, pattern: &str) -> Result<Regex, RedactionError> {
+    let refused = |error: regex::Error| RedactionError { name: name.to_owned(), problem: error.to_string() };
+    RegexBuilder::new(pattern).size_limit(MAX_COMPILED).build().map_err(refused)
+}
+
+fn own(pattern: &Pattern) -> Result<(String, Regex), RedactionError> {
+    let refused = |problem: &str| RedactionError { name: pattern.name.clone(), problem: problem.to_owned() };
+    let plain = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+    if !pattern.name.starts_with(|c: char| c.is_ascii_uppercase()) || !pattern.name.chars().all(plain) {
+        return Err(refused("a name has only capital letters, digits and \"_\", and begins with a letter"));
+    }
+    let regex = built(&pattern.name, &pattern.regex)?;
+    if regex.is_match("") {
+        return Err(refused("must not match the empty text"));
+    }
+    Ok((pattern.name.clone(), regex))
+}
+
+fn found(range: Range<usize>, name: &str, value: String) -> Found<'_> {
+    Found { range, name: Some(name), value }
+}
+
+fn numbered(text: &str, range: Range<usize>, name: &'static str) -> Found<'static> {
+    let value = only_digits(&text[range.clone()]);
+    found(range, name, value)
+}
+
+/// Adds what does not overlap anything kept before. An empty match would mask nothing.
+fn keep<'r>(kept: &mut BTreeMap<usize, Found<'r>>, more: impl Iterator<Item = Found<'r>>) {
+    for found in more.filter(|found| !found.range.is_empty()) {
+        let before = kept.range(..found.range.end).next_back();
+        if before.is_none_or(|(_, other)| other.range.end <= found.range.start) {
+            kept.insert(found.range.start, found);
+        }
+    }
+}
+
+/// True when a range touches none of some others, which are in order or few.
+fn apart(range: &Range<usize>, others: &[Range<usize>]) -> bool {
+    others.iter().all(|other| other.end <= range.start || range.end <= other.start)
+}
+
+/// True when a number is not a part of a word, of an identifier or of a longer number.
+fn stands_alone(text: &str, range: &Range<usize>) -> bool {
+    let joins = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-');
+    let mut after = text[range.end..].chars();
+    let next = after.next();
+    let goes_on = matches!(next, Some('-' | '.')) && after.next().is_some_and(char::is_alphanumeric);
+    !text[..range.start].ends_with(joins) && !next.is_some_and(|c| c.is_alphanumeric() || c == '_') && !goes_on
+}
+
+/// A `+` or a separator tells a telephone number from a mere number; a decimal fraction is one.
+fn is_grouped(number: &str) -> bool {
+    if number.starts_with("0.") {
+        return false;
+    }
+    number.starts_with(['+', '＋']) || number.trim_start_matches('(').chars().any(|c| digit(c).is_none())
+}
+
+/// Numbers that the US administration has never issued are left alone.
+fn is_issued(ssn: &str) -> bool {
+    let (area, rest) = ssn.split_at(3);
+    area != "000" && area != "666" && !area.starts_with('9') && !rest.starts_with("00") && !rest.ends_with("0000")
+}
