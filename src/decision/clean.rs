@@ -22,12 +22,14 @@ static REFERENCES: Pattern = LazyLock::new(|| {
     Regex::new(r"(?i)&(?:#(\d{1,7});?|#x([0-9a-f]{1,6});?|(amp|lt|gt|quot|apos|nbsp|colon|sol|period|commat);)")
 });
 
-/// Comments, scripts and styles with their content, then single tags.
-static TAGS: Pattern = LazyLock::new(|| {
-    Regex::new(
-        r"(?is)<!--.*?-->|<script\b.*?</script\s*>|<style\b.*?</style\s*>|<(/?[a-z][a-z0-9]*)[^<>]*>|<[/!?a-z][^<>]*>",
-    )
-});
+/// Comments, scripts and styles with their content, then single tags. One expression each: as alternatives of one, an
+/// opening without its end would be searched to the end of the text again and again.
+static MARKUP: [Pattern; 4] = [
+    LazyLock::new(|| Regex::new(r"(?s)<!--.*?-->")),
+    LazyLock::new(|| Regex::new(r"(?is)<script\b.*?</script\s*>")),
+    LazyLock::new(|| Regex::new(r"(?is)<style\b.*?</style\s*>")),
+    LazyLock::new(|| Regex::new(r"(?i)<(/?[a-z][a-z0-9]*)[^<>]*>|<[/!?a-z][^<>]*>")),
+];
 
 /// What a browser could take for the beginning of a tag.
 static OPENINGS: Pattern = LazyLock::new(|| Regex::new(r"<+([A-Za-z/!?])"));
@@ -35,7 +37,7 @@ static OPENINGS: Pattern = LazyLock::new(|| Regex::new(r"<+([A-Za-z/!?])"));
 /// Cleans the texts of a decision.
 pub(super) struct Cleaner {
     references: Regex,
-    tags: Regex,
+    markup: Vec<Regex>,
     openings: Regex,
     links: Links,
 }
@@ -48,8 +50,12 @@ pub(super) fn compiled(pattern: &'static Pattern) -> Result<Regex, SchemaError> 
 impl Cleaner {
     /// `link_hosts` are the hosts that a response may lead to.
     pub(super) fn new(link_hosts: &[String]) -> Result<Self, SchemaError> {
-        let (references, tags) = (compiled(&REFERENCES)?, compiled(&TAGS)?);
-        Ok(Self { references, tags, openings: compiled(&OPENINGS)?, links: Links::new(link_hosts)? })
+        Ok(Self {
+            references: compiled(&REFERENCES)?,
+            markup: MARKUP.iter().map(compiled).collect::<Result<_, _>>()?,
+            openings: compiled(&OPENINGS)?,
+            links: Links::new(link_hosts)?,
+        })
     }
 
     /// A suggested response: no invisible characters, HTML, markdown images, links to hosts outside the list, or
@@ -62,7 +68,7 @@ impl Cleaner {
         }
         let text = self.references.replace_all(text, character);
         let text = customer_text::visible(&text);
-        let text = self.without_tags(&text);
+        let text = self.without_markup(&text);
         let text = self.openings.replace_all(&text, "$1");
         let text = self.links.without_foreign(&text);
         let text = self.openings.replace_all(&text, "< $1");
@@ -91,11 +97,18 @@ impl Cleaner {
         }
     }
 
-    fn without_tags<'t>(&self, text: &'t str) -> Cow<'t, str> {
+    fn without_markup<'t>(&self, text: &'t str) -> Cow<'t, str> {
         let mut text = Cow::Borrowed(text);
         for _ in 0..MAX_ROUNDS {
-            let Cow::Owned(less) = self.tags.replace_all(&text, gap) else { break };
-            text = Cow::Owned(less);
+            let before = text.len();
+            for pattern in &self.markup {
+                if let Cow::Owned(less) = pattern.replace_all(&text, gap) {
+                    text = Cow::Owned(less);
+                }
+            }
+            if text.len() == before {
+                break;
+            }
         }
         text
     }

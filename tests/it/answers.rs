@@ -543,6 +543,8 @@ static PROFILE: LazyLock<DecisionSchema> = LazyLock::new(|| {
 });
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(128) })]
+
     #[test]
     fn no_answer_makes_the_parser_panic(answer in ".{0,300}") {
         let _ = PROFILE.parse(&answer);

@@ -281,6 +281,8 @@ fn the_operator_adds_patterns_and_switches_kinds_off() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(128) })]
+
     #[test]
     fn cleaning_twice_changes_nothing_more(parts in prop::collection::vec("<|>|\\||｜|\\[INST\\]|\u{200b}|\\PC{0,3}|.", 0..30)) {
         let once = clean(&parts.concat()).into_owned();
