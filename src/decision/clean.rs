@@ -75,15 +75,24 @@ impl Cleaner {
         without_script(&text).trim().to_owned()
     }
 
-    /// An intent or the value of a parameter: no invisible characters or CognigyScript.
+    /// An intent or the value of a parameter: no invisible characters, HTML, addresses with a scheme to hosts outside the
+    /// list, or CognigyScript. Bare domains and e-mail addresses stay: they are what customers are asked for.
     pub(super) fn word<'t>(&self, text: &'t str) -> Cow<'t, str> {
-        match customer_text::visible(text) {
-            Cow::Borrowed(text) => without_script(text),
-            Cow::Owned(text) => Cow::Owned(without_script(&text).into_owned()),
+        let text = customer_text::visible(text);
+        if !text.contains(['<', '&', '[', ':', '{', '}']) {
+            return text;
         }
+        let cleaned = self.references.replace_all(&text, character);
+        let cleaned = customer_text::visible(&cleaned);
+        let cleaned = self.without_tags(&cleaned);
+        let cleaned = self.openings.replace_all(&cleaned, "$1");
+        let cleaned = self.links.without_foreign_schemes(&cleaned);
+        let cleaned = self.openings.replace_all(&cleaned, "< $1");
+        let cleaned = without_script(&cleaned);
+        if cleaned == text { text } else { Cow::Owned(cleaned.into_owned()) }
     }
 
-    /// The same for every string inside a value.
+    /// The same for every string inside a value; fields whose names could pass for markup or a link are dropped.
     pub(super) fn words(&self, value: &mut Value) {
         match value {
             Value::String(text) => {
@@ -92,7 +101,10 @@ impl Cleaner {
                 }
             }
             Value::Array(items) => items.iter_mut().for_each(|item| self.words(item)),
-            Value::Object(fields) => fields.values_mut().for_each(|value| self.words(value)),
+            Value::Object(fields) => {
+                fields.retain(|name, _| is_name(name));
+                fields.values_mut().for_each(|value| self.words(value));
+            }
             Value::Null | Value::Bool(_) | Value::Number(_) => {}
         }
     }
@@ -112,6 +124,12 @@ impl Cleaner {
         }
         text
     }
+}
+
+/// A name that is nothing but a name.
+fn is_name(name: &str) -> bool {
+    let plain = !name.contains(['<', '>', '{', '}', '[', ']', '"', '\\', '`', '&']) && !name.contains("://");
+    plain && name.chars().count() <= 128 && matches!(customer_text::visible(name), Cow::Borrowed(_))
 }
 
 /// The character that a reference stands for.

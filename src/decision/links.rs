@@ -85,16 +85,25 @@ impl Links {
 
     /// The text without images and without links that lead elsewhere. Of a markdown link its words stay.
     pub(super) fn without_foreign(&self, text: &str) -> String {
+        self.without(text, Look::Any)
+    }
+
+    /// The same, but of addresses only those with a scheme are taken out.
+    pub(super) fn without_foreign_schemes(&self, text: &str) -> String {
+        self.without(text, Look::Scheme)
+    }
+
+    fn without(&self, text: &str, look: Look) -> String {
         let text = self.images.replace_all(text, "");
         let text = self.markdown.replace_all(&text, |link: &Captures<'_>| {
             let part = |group| link.get(group).map_or("", |m: Match<'_>| m.as_str());
             let kept = if self.allows_address(part(2)) { part(0) } else { part(1) };
             kept.to_owned()
         });
-        self.without_addresses(&text.replace("![", "! ["))
+        self.without_addresses(&text.replace("![", "! ["), look)
     }
 
-    fn without_addresses(&self, text: &str) -> String {
+    fn without_addresses(&self, text: &str, look: Look) -> String {
         let mut kept = String::with_capacity(text.len());
         let mut end = 0;
         for found in self.addresses.captures_iter(text) {
@@ -102,7 +111,9 @@ impl Links {
             kept.push_str(&text[end..whole.start()]);
             let link = whole.as_str().trim_end_matches(['.', ',', ';', ':', '!', '?']);
             end = whole.start() + link.len();
-            match self.judge(&found, &text[whole.end()..]) {
+            let passes = look == Look::Scheme && found.get(1).is_none() && !is_executable(link);
+            let verdict = if passes { Verdict::Prose } else { self.judge(&found, &text[whole.end()..]) };
+            match verdict {
                 Verdict::Foreign => close_gap(&mut kept, &text[end..]),
                 Verdict::Allowed if kept.ends_with(|c: char| !c.is_whitespace() && may_join(c)) => {
                     kept.extend([" ", link]);
@@ -144,6 +155,20 @@ impl Links {
             None => host == *allowed,
         })
     }
+}
+
+/// What is taken for a link.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Look {
+    /// Whatever a chat window could make one of.
+    Any,
+    /// Only what says so itself.
+    Scheme,
+}
+
+fn is_executable(link: &str) -> bool {
+    let scheme = link.split(':').next().unwrap_or_default();
+    ["javascript", "vbscript", "data"].iter().any(|executable| scheme.eq_ignore_ascii_case(executable))
 }
 
 enum Verdict {

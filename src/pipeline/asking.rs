@@ -28,7 +28,7 @@ impl Pipeline {
             let request = CompletionRequest { messages: &messages, max_tokens_factor };
             let completion = self.complete(request, until, run).await?;
             match self.validate(&completion, asked > 0, run) {
-                Ok(decision) => return Ok(decision),
+                Ok(decision) => return self.withhold(decision, &messages[0].content, run),
                 Err(invalid) if asked == self.reasks => {
                     return Err(NoDecision { status: Status::SchemaValidationFailed, error: invalid.code });
                 }
@@ -42,6 +42,17 @@ impl Pipeline {
         }
         // Not reached: the last round returns.
         Err(NoDecision { status: Status::InternalError, error: "not_asked" })
+    }
+
+    /// Keeps back a decision that gives something away. Asking again would help the one who wants to know.
+    fn withhold(&self, decision: Decision, system: &str, run: &Run) -> Result<Decision, NoDecision> {
+        match self.confidential.given_away(&decision, system, &run.block_id) {
+            None => Ok(decision),
+            Some(error) => {
+                tracing::warn!(event = "answer_withheld", error, "an answer gave away what it must not");
+                Err(NoDecision { status: Status::ContentRefused, error })
+            }
+        }
     }
 
     async fn complete(

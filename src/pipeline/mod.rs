@@ -4,6 +4,7 @@
 //! a model or time it gives the safe answer. It knows nothing of queues, attempts or HTTP servers.
 
 mod asking;
+mod confidential;
 mod stages;
 
 use std::{sync::Arc, time::Duration};
@@ -12,7 +13,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
-pub use self::stages::Stages;
+pub use self::{confidential::Confidential, stages::Stages};
 use crate::{
     conversation::Conversation,
     customer_text,
@@ -63,6 +64,8 @@ pub struct Pipeline {
     pub reasks: u32,
     /// What its answer must be.
     pub schema: DecisionSchema,
+    /// What an answer must not give away.
+    pub confidential: Confidential,
     /// What is said when there is no decision.
     pub safe_answers: SafeAnswers,
     /// How long before the deadline work ends.
@@ -91,6 +94,8 @@ struct Run {
     degraded: Vec<Degraded>,
     spent: Spent,
     model: Option<String>,
+    /// Marks the data block of the prompt.
+    block_id: String,
     stages: Stages,
 }
 
@@ -185,8 +190,8 @@ impl Pipeline {
         run: &mut Run,
     ) -> Result<Prompt, NoDecision> {
         let started = Instant::now();
-        let block_id = format!("{:032x}", rand::random::<u128>());
-        let input = PromptInput { trigger: body, conversation, intents: &self.intents, block_id: &block_id };
+        run.block_id = format!("{:032x}", rand::random::<u128>());
+        let input = PromptInput { trigger: body, conversation, intents: &self.intents, block_id: &run.block_id };
         let prompt = self.templates.render(&input);
         run.stages.prompt = self.observe(Stage::Prompt, started);
         prompt.map_err(|problem| {
