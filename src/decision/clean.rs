@@ -4,6 +4,7 @@ use std::{borrow::Cow, sync::LazyLock};
 
 use regex::{Captures, Regex};
 use serde_json::Value;
+use unicode_normalization::UnicodeNormalization;
 
 use super::{SchemaError, links::Links};
 use crate::customer_text;
@@ -67,7 +68,7 @@ impl Cleaner {
             return text.to_owned();
         }
         let text = self.references.replace_all(text, character);
-        let text = customer_text::visible(&text);
+        let text = folded(customer_text::visible(&text));
         let text = self.without_markup(&text);
         let text = self.openings.replace_all(&text, "$1");
         let text = self.links.without_foreign(&text);
@@ -84,7 +85,7 @@ impl Cleaner {
         }
         let cleaned = self.references.replace_all(&text, character);
         let cleaned = customer_text::visible(&cleaned);
-        let cleaned = self.without_tags(&cleaned);
+        let cleaned = self.without_markup(&cleaned);
         let cleaned = self.openings.replace_all(&cleaned, "$1");
         let cleaned = self.links.without_foreign_schemes(&cleaned);
         let cleaned = self.openings.replace_all(&cleaned, "< $1");
@@ -124,6 +125,16 @@ impl Cleaner {
         }
         text
     }
+}
+
+/// Letters and digits in ornamental forms as the plain ones that browsers make of them: a domain can be written so.
+fn folded(text: Cow<'_, str>) -> Cow<'_, str> {
+    let ornamental = |c: char| matches!(c, '０'..='９' | 'Ａ'..='Ｚ' | 'ａ'..='ｚ' | '\u{24b6}'..='\u{24e9}' | '\u{1d400}'..='\u{1d7ff}');
+    if !text.contains(ornamental) {
+        return text;
+    }
+    let plain = |c: char| if ornamental(c) { std::iter::once(c).nfkc().collect::<String>() } else { c.to_string() };
+    Cow::Owned(text.chars().map(plain).collect())
 }
 
 /// A name that is nothing but a name.

@@ -40,7 +40,7 @@ static IMAGES: Pattern = LazyLock::new(|| Regex::new(r"!\[[^\]]*\](?:\([^)]*\)|\
 /// A markdown link: its text, its target.
 static MARKDOWN: Pattern = LazyLock::new(|| Regex::new(r"\[([^\[\]]*)\]\(\s*<?([^)\s>]*)[^)]*\)"));
 
-/// An address with a scheme (1), a script, data or telephone address, a bare domain or e-mail address (2) with what may
+/// An address with a scheme (1; browsers take backslashes for slashes, and need neither after `https:`), a script, data or telephone address, a bare domain or e-mail address (2) with what may
 /// surround it, or an IP address with a port or path.
 ///
 /// A label is ASCII or has none of it, so that words of a language without blanks end where a domain begins. Between
@@ -51,7 +51,7 @@ static ADDRESSES: Pattern = LazyLock::new(|| {
     let end = format!("(?:{TOP_LEVEL})(?-u:\\b)");
     let domain = format!("(?:(?:{ascii}|{other})[.．])+(?:{end}|{TOP_LEVEL_ELSEWHERE})|(?:{ascii}[.。．｡])+{end}");
     Regex::new(&format!(
-        "(?i)([a-z][a-z0-9+.-]*://{ADDRESS}*)\
+        "(?i)([a-z][a-z0-9+.-]*:[/\\\\]{{2}}{ADDRESS}*|(?:https?|ftp|wss?):{ADDRESS}+)\
         |(?:(?:java|vb)script:|data:[a-z]+/)\\S+|(?:tel|sms):{ADDRESS}+\
         |(?:mailto:)?((?:[a-z0-9._%+-]+[@＠])?(?:{domain}))(?::[0-9]+)?(?:[/?#]{ADDRESS}*)?\
         |(?-u:\\b)[0-9]{{1,3}}(?:[.][0-9]{{1,3}}){{3}}[:/]{ADDRESS}*"

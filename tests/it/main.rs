@@ -19,6 +19,7 @@ mod gateway_replies;
 mod history;
 mod house;
 mod ingress;
+mod injection;
 mod journey;
 mod prompts;
 mod queue;

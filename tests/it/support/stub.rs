@@ -129,10 +129,13 @@ impl Recorded {
     }
 }
 
+type Compute = dyn Fn(&Recorded) -> Reply + Send + Sync;
+
 #[derive(Default)]
 struct Scripts {
     next: HashMap<String, VecDeque<Reply>>,
     always: HashMap<String, Reply>,
+    computed: HashMap<String, Arc<Compute>>,
     recorded: Vec<Recorded>,
 }
 
@@ -176,6 +179,12 @@ impl Stub {
     /// The answer of a path once its queue is empty.
     pub(crate) fn always(&self, path: &str, reply: Reply) -> &Self {
         self.state.scripts.lock().unwrap().always.insert(path.to_owned(), reply);
+        self
+    }
+
+    /// What answers a path when its queue is empty, by what it is asked.
+    pub(crate) fn computed(&self, path: &str, compute: impl Fn(&Recorded) -> Reply + Send + Sync + 'static) -> &Self {
+        self.state.scripts.lock().unwrap().computed.insert(path.to_owned(), Arc::new(compute));
         self
     }
 
@@ -233,9 +242,11 @@ async fn answer(
     let path = parts.uri.path().to_owned();
     let reply = {
         let mut scripts = state.scripts.lock().unwrap();
-        scripts.recorded.push(Recorded { method: parts.method, uri: parts.uri, headers: parts.headers, body, peer });
+        let request = Recorded { method: parts.method, uri: parts.uri, headers: parts.headers, body, peer };
+        let computed = scripts.computed.get(&path).map(|compute| compute(&request));
+        scripts.recorded.push(request);
         let queued = scripts.next.get_mut(&path).and_then(VecDeque::pop_front);
-        queued.or_else(|| scripts.always.get(&path).cloned()).unwrap_or_else(|| Reply::status(404))
+        queued.or(computed).or_else(|| scripts.always.get(&path).cloned()).unwrap_or_else(|| Reply::status(404))
     };
     state.arrived.notify_waiters();
     play(reply).await
