@@ -5,15 +5,15 @@
 
 mod asking;
 mod confidential;
+mod shown;
 mod stages;
 
 use std::{sync::Arc, time::Duration};
 
 use serde::Deserialize;
-use serde_json::{Map, Value};
 use tokio::time::Instant;
 
-pub use self::{confidential::Confidential, stages::Stages};
+pub use self::{confidential::Confidential, shown::preview, stages::Stages};
 use crate::{
     conversation::Conversation,
     customer_text,
@@ -25,15 +25,12 @@ use crate::{
         labels::{Stage, StageFailure},
     },
     outcome::{Attempts, Degraded, Meta, Outcome, Status},
-    prompt::{Intent, Prompt, PromptInput, TemplateError, TemplateSet},
+    prompt::{Intent, Prompt, PromptInput, TemplateSet},
     redaction::{RedactionRules, Redactor},
     safe_answer::SafeAnswers,
     time::{EpochMs, work_until},
     trigger::{Trigger, TriggerBody, TriggerId},
 };
-
-/// Stands for a turn of which the channel has masked a part: what is left of it is not sent either.
-const MASKED_TURN: &str = "[MASKED]";
 
 /// How much of the conversation a prompt holds, and how long fetching it may take.
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -106,7 +103,7 @@ impl Pipeline {
         let until = started + work_until(trigger.accepted_at, trigger.deadline, self.reserve).since(now);
         let mut run = Run::default();
         let mut redactor = Redactor::new(&self.redaction);
-        let body = redacted(&trigger.body, &mut redactor);
+        let body = shown::trigger(&trigger.body, &mut redactor);
         let result = if customer_text::is_masked(&trigger.body.last_message) {
             // The flow has taken something out of it that only a human can ask for again; a model would guess.
             Err(NoDecision { status: Status::ContentRefused, error: "masked_input" })
@@ -171,7 +168,7 @@ impl Pipeline {
             run.degraded.push(Degraded::NoHistory);
             Conversation::default()
         });
-        let conversation = shown(conversation, self.history_limits, redactor);
+        let conversation = shown::conversation(conversation, self.history_limits, redactor);
         for (flag, degraded) in
             [(conversation.partial, Degraded::PartialHistory), (conversation.truncated, Degraded::TruncatedHistory)]
         {
@@ -223,7 +220,7 @@ impl Pipeline {
     pub fn give_up(&self, ids: &Unheard<'_>, status: Status, error: &'static str, now: EpochMs) -> Outcome {
         let metadata = TriggerBody::parse(ids.body).map(|body| body.metadata).unwrap_or_default();
         let mut redactor = Redactor::new(&self.redaction);
-        let metadata = redacted_metadata(&metadata, &mut redactor);
+        let metadata = shown::metadata(metadata, &mut redactor);
         let meta = Meta {
             profile: ids.profile.to_owned(),
             attempts: Attempts { llm: 0, work: ids.attempt },
@@ -260,55 +257,6 @@ pub struct Unheard<'a> {
     pub attempt: u32,
     /// The body, for its metadata.
     pub body: &'a [u8],
-}
-
-/// The prompt of a trigger with the history it brings, for those who write templates.
-///
-/// # Errors
-/// When a template does not render for it.
-pub fn preview(
-    templates: &TemplateSet,
-    redaction: &RedactionRules,
-    intents: &[Intent],
-    limits: HistoryLimits,
-    body: &TriggerBody,
-) -> Result<Prompt, TemplateError> {
-    let mut redactor = Redactor::new(redaction);
-    let conversation = Conversation { turns: body.history.clone(), ..Conversation::default() };
-    let trigger = redacted(body, &mut redactor);
-    let conversation = shown(conversation, limits, &mut redactor);
-    let block_id = format!("{:032x}", rand::random::<u128>());
-    templates.render(&PromptInput { trigger: &trigger, conversation: &conversation, intents, block_id: &block_id })
-}
-
-/// What a template may see of a conversation.
-fn shown(conversation: Conversation, limits: HistoryLimits, redactor: &mut Redactor<'_>) -> Conversation {
-    let mut conversation = conversation.last(limits.max_turns, limits.max_characters);
-    for turn in &mut conversation.turns {
-        let masked = customer_text::is_masked(&turn.text);
-        turn.text = if masked { MASKED_TURN.to_owned() } else { cleaned(&turn.text, redactor) };
-    }
-    conversation
-}
-
-/// The body with everything in it cleaned and masked that a template could use.
-fn redacted(body: &TriggerBody, redactor: &mut Redactor<'_>) -> TriggerBody {
-    let mut body = body.clone();
-    body.last_message = cleaned(&body.last_message, redactor);
-    body.metadata = redacted_metadata(&body.metadata, redactor);
-    // Templates get the fetched conversation instead.
-    body.history.clear();
-    body
-}
-
-fn redacted_metadata(metadata: &Map<String, Value>, redactor: &mut Redactor<'_>) -> Map<String, Value> {
-    let mut metadata = metadata.clone();
-    metadata.values_mut().for_each(|value| redactor.redact_value(value));
-    metadata
-}
-
-fn cleaned(text: &str, redactor: &mut Redactor<'_>) -> String {
-    redactor.redact(&customer_text::clean(text)).into_owned()
 }
 
 impl From<LlmError> for NoDecision {

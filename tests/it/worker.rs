@@ -232,6 +232,22 @@ async fn a_card_number_reaches_neither_the_model_nor_the_outcome() {
 }
 
 #[tokio::test]
+async fn nothing_invisible_hides_a_card_number_in_any_field() {
+    let app = TestApp::start().await;
+    let hidden = "41\u{200b}11 1111 11\u{200d}11 1111";
+    let mut body = trigger();
+    body["lastMessage"] = json!(hidden);
+    body["detectedIntent"] = json!(hidden);
+    body["candidates"] = json!([{"name": hidden, "score": 0.1, "description": hidden}]);
+    body["metadata"] = json!({hidden: [{"deep": hidden}]});
+    body["history"] = json!([{"role": "user", "text": hidden}]);
+    let outcome = app.outcome_of(&body).await;
+    assert_eq!(outcome["metadata"], json!({"[CARD_1]": [{"deep": "[CARD_1]"}]}));
+    let asked = asked(&app.world)[0].to_string();
+    assert!(!asked.contains("1111"), "{asked}");
+}
+
+#[tokio::test]
 async fn callbacks_are_retried_with_the_same_bytes_and_the_model_is_not_asked_again() {
     let world = World::start().await;
     for reply in [Reply::status(500), Reply::status(429).header("retry-after", "1"), Reply::close()] {

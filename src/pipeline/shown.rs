@@ -1,0 +1,102 @@
+//! What of a trigger may be shown to a model, or stored: cleaned first, so that nothing invisible hides a card number
+//! from the redactor, then masked.
+
+use serde_json::{Map, Value};
+
+use super::HistoryLimits;
+use crate::{
+    conversation::Conversation,
+    customer_text,
+    prompt::{Intent, Prompt, PromptInput, TemplateError, TemplateSet},
+    redaction::{RedactionRules, Redactor},
+    trigger::TriggerBody,
+};
+
+/// Stands for a turn of which the channel has masked a part: what is left of it is not sent either.
+const MASKED_TURN: &str = "[MASKED]";
+
+/// The prompt of a trigger with the history it brings, for those who write templates.
+///
+/// # Errors
+/// When a template does not render for it.
+pub fn preview(
+    templates: &TemplateSet,
+    redaction: &RedactionRules,
+    intents: &[Intent],
+    limits: HistoryLimits,
+    body: &TriggerBody,
+) -> Result<Prompt, TemplateError> {
+    let mut redactor = Redactor::new(redaction);
+    let turns = Conversation { turns: body.history.clone(), ..Conversation::default() };
+    let trigger = trigger(body, &mut redactor);
+    let conversation = conversation(turns, limits, &mut redactor);
+    let block_id = block_id();
+    templates.render(&PromptInput { trigger: &trigger, conversation: &conversation, intents, block_id: &block_id })
+}
+
+/// A mark for the data block of one request that no customer can guess.
+pub(super) fn block_id() -> String {
+    format!("{:032x}", rand::random::<u128>())
+}
+
+/// What a template may see of a conversation.
+pub(super) fn conversation(
+    conversation: Conversation,
+    limits: HistoryLimits,
+    redactor: &mut Redactor<'_>,
+) -> Conversation {
+    let mut conversation = conversation.last(limits.max_turns, limits.max_characters);
+    for turn in &mut conversation.turns {
+        let masked = customer_text::is_masked(&turn.text);
+        turn.text = if masked { MASKED_TURN.to_owned() } else { text(&turn.text, redactor) };
+    }
+    conversation
+}
+
+/// What a template may see of a trigger. Its history is left out: templates get the conversation instead.
+pub(super) fn trigger(body: &TriggerBody, redactor: &mut Redactor<'_>) -> TriggerBody {
+    let mut body = TriggerBody { history: Vec::new(), ..body.clone() };
+    body.last_message = text(&body.last_message, redactor);
+    body.detected_intent = body.detected_intent.map(|intent| text(&intent, redactor));
+    for candidate in &mut body.candidates {
+        candidate.name = text(&candidate.name, redactor);
+        candidate.description = candidate.description.take().map(|description| text(&description, redactor));
+    }
+    body.metadata = metadata(body.metadata, redactor);
+    body
+}
+
+/// What an outcome may echo of a trigger's metadata, and a template may see.
+pub(super) fn metadata(metadata: Map<String, Value>, redactor: &mut Redactor<'_>) -> Map<String, Value> {
+    let mut value = Value::Object(metadata);
+    clean(&mut value);
+    redactor.redact_value(&mut value);
+    match value {
+        Value::Object(metadata) => metadata,
+        _ => Map::new(),
+    }
+}
+
+/// Cleans every string in a value, names of fields included.
+fn clean(value: &mut Value) {
+    match value {
+        Value::String(text) => {
+            if let std::borrow::Cow::Owned(cleaned) = customer_text::clean(text) {
+                *text = cleaned;
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(clean),
+        Value::Object(fields) => {
+            fields.values_mut().for_each(clean);
+            if fields.keys().any(|name| matches!(customer_text::clean(name), std::borrow::Cow::Owned(_))) {
+                let cleaned = |(name, value): (String, Value)| (customer_text::clean(&name).into_owned(), value);
+                *fields = std::mem::take(fields).into_iter().map(cleaned).collect();
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+fn text(text: &str, redactor: &mut Redactor<'_>) -> String {
+    redactor.redact(&customer_text::clean(text)).into_owned()
+}
