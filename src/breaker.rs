@@ -5,6 +5,8 @@ use std::{collections::VecDeque, time::Duration};
 
 use tokio::time::Instant;
 
+use crate::metrics::labels::Circuit;
+
 /// This many failures with no success between them open it.
 const FAILURES_IN_A_ROW: u32 = 5;
 
@@ -85,6 +87,16 @@ impl Default for Breaker {
 }
 
 impl Breaker {
+    /// The state as of the last call of [`Breaker::admit`], [`Breaker::report`] or [`Breaker::release`].
+    #[must_use]
+    pub fn circuit(&self) -> Circuit {
+        match self.state {
+            State::Closed => Circuit::Closed,
+            State::Open { .. } => Circuit::Open,
+            State::Probing => Circuit::HalfOpen,
+        }
+    }
+
     /// Asks for a call.
     ///
     /// # Errors

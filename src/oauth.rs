@@ -2,7 +2,7 @@
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use futures_util::{
@@ -16,9 +16,10 @@ use crate::{
     http_client::{Limits, UpstreamError, exchange},
     metrics::{
         Metrics,
-        labels::{TokenRefresh, Upstream},
+        labels::{TokenProvider, TokenRefresh, Upstream},
     },
     secret::Secret,
+    time::EpochMs,
 };
 
 /// A token is renewed this long before it expires, or at half its life if that is shorter than twice this.
@@ -142,6 +143,9 @@ impl Inner {
         self.metrics.token_refreshes.get(end).inc();
         let held = result?;
         let token = held.token.clone();
+        let life = held.expires_at.saturating_duration_since(Instant::now());
+        let expiry = EpochMs::from(SystemTime::now()).plus(life).seconds();
+        self.metrics.token_expiry.get(TokenProvider::Cxone).set(i64::try_from(expiry).unwrap_or(i64::MAX));
         self.lock().held = Some(held);
         Ok(token)
     }

@@ -56,7 +56,11 @@ impl LlmClient {
         Ok(Self {
             gateway: Gateway::new(config, Arc::clone(&metrics))?,
             bodies: Bodies::new(config, schema)?,
-            models: config.models.iter().map(|name| Model::new(name, shape, costs(config, name, &metrics))).collect(),
+            models: config
+                .models
+                .iter()
+                .map(|name| Model::new(name, shape, costs(config, name, &metrics), Arc::clone(&metrics)))
+                .collect(),
             retries: RetryPolicy {
                 base: Duration::from_secs(1),
                 cap: Duration::from_secs(16),

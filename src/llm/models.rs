@@ -1,6 +1,6 @@
 //! What is known of each model: what it does not take, and whether it is held off. Shared by all calls of a client.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::{
     sync::watch,
@@ -8,7 +8,13 @@ use tokio::{
 };
 
 use super::{LlmError, body::Shape, cost::Costs, failure::Failure};
-use crate::breaker::{Breaker, Held, Permit, Report};
+use crate::{
+    breaker::{Breaker, Held, Permit, Report},
+    metrics::{
+        Metrics,
+        labels::{Circuit, CircuitChange, Upstream},
+    },
+};
 
 /// Longest wait for a model that is held off; as long as the longest wait between two tries.
 const MOST_PATIENCE: Duration = Duration::from_secs(16);
@@ -24,21 +30,53 @@ pub(super) struct Model {
 
 struct State {
     breaker: Breaker,
+    metrics: Arc<Metrics>,
+    /// What the metrics say of the breaker.
+    shown: Circuit,
     /// Why the last call failed: the reason for holding it off.
     last: LlmError,
     shape: Shape,
 }
 
+impl State {
+    /// Lets the metrics say what the breaker is now.
+    fn show(&mut self) {
+        let (before, now) = (self.shown, self.breaker.circuit());
+        if before == now {
+            return;
+        }
+        self.metrics.circuits.get(Upstream::Llm, before).dec();
+        self.metrics.circuits.get(Upstream::Llm, now).inc();
+        let change = match now {
+            Circuit::Closed => CircuitChange::Closed,
+            Circuit::Open => CircuitChange::Open,
+            Circuit::HalfOpen => CircuitChange::HalfOpen,
+        };
+        self.metrics.circuit_changes.get(Upstream::Llm, change).inc();
+        self.shown = now;
+    }
+}
+
+impl Drop for State {
+    fn drop(&mut self) {
+        self.metrics.circuits.get(Upstream::Llm, self.shown).dec();
+    }
+}
+
 impl Model {
-    pub(super) fn new(name: &str, shape: Shape, costs: Costs) -> Self {
-        let state = State { breaker: Breaker::default(), last: LlmError::Unavailable, shape };
+    pub(super) fn new(name: &str, shape: Shape, costs: Costs, metrics: Arc<Metrics>) -> Self {
+        metrics.circuits.get(Upstream::Llm, Circuit::Closed).inc();
+        let breaker = Breaker::default();
+        let state = State { shown: breaker.circuit(), breaker, metrics, last: LlmError::Unavailable, shape };
         Self { name: name.to_owned(), costs, state: Mutex::new(state), changed: watch::Sender::new(()) }
     }
 
     /// Asks whether it may be called now.
     pub(super) fn admit(&self) -> Result<Admission<'_>, Hold> {
         let mut state = self.lock();
-        match state.breaker.admit(Instant::now()) {
+        let admitted = state.breaker.admit(Instant::now());
+        state.show();
+        match admitted {
             Ok(permit) => Ok(Admission { model: self, permit: Some(permit) }),
             // Subscribed under the lock, so that no change is missed.
             Err(held) => Err(Hold { held, why: state.last.clone(), changed: self.changed.subscribe() }),
@@ -82,7 +120,9 @@ impl Admission<'_> {
             if let Some(why) = &why {
                 state.last = why.clone();
             }
-            state.breaker.report(permit, report, Instant::now())
+            let changed = state.breaker.report(permit, report, Instant::now());
+            state.show();
+            changed
         };
         if changed {
             self.model.changed.send_replace(());
@@ -97,7 +137,11 @@ impl Admission<'_> {
 impl Drop for Admission<'_> {
     fn drop(&mut self) {
         let Some(permit) = self.permit.take() else { return };
-        if self.model.lock().breaker.release(permit, Instant::now()) {
+        let mut state = self.model.lock();
+        let changed = state.breaker.release(permit, Instant::now());
+        state.show();
+        drop(state);
+        if changed {
             self.model.changed.send_replace(());
         }
     }

@@ -102,3 +102,25 @@ impl Amounts {
         self.0.with_label_values(&[name])
     }
 }
+
+/// Gauges by two labels.
+pub struct Gauges2<A, B>(Vec<IntGauge>, PhantomData<(A, B)>);
+
+impl<A: Label, B: Label> Gauges2<A, B> {
+    pub(super) fn register(registry: &Registry, name: &str, help: &str) -> prometheus::Result<Self> {
+        let family = IntGaugeVec::new(Opts::new(name, help), &[A::NAME, B::NAME])?;
+        registry.register(Box::new(family.clone()))?;
+        let series = A::ALL
+            .iter()
+            .flat_map(|a| B::ALL.iter().map(move |b| (a, b)))
+            .map(|(a, b)| family.with_label_values(&[a.as_str(), b.as_str()]))
+            .collect();
+        Ok(Self(series, PhantomData))
+    }
+
+    /// The gauge of one pair of label values.
+    #[must_use]
+    pub fn get(&self, a: A, b: B) -> &IntGauge {
+        &self.0[index(a) * B::ALL.len() + index(b)]
+    }
+}

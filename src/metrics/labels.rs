@@ -1,14 +1,10 @@
 //! Metric labels: closed sets, so that the number of series is known from the start.
 
-/// A label whose values are all known.
-pub trait Label: Copy + PartialEq + 'static {
-    /// The label's name.
-    const NAME: &'static str;
-    /// Every value.
-    const ALL: &'static [Self];
-    /// The value in the exposition.
-    fn as_str(self) -> &'static str;
-}
+pub use super::label::Label;
+pub use crate::{
+    message::{Lane, Reason},
+    outcome::Status,
+};
 
 macro_rules! label {
     ($(#[$doc:meta])* $name:ident, $label:literal, { $($(#[$vdoc:meta])* $variant:ident = $text:literal),+ $(,)? }) => {
@@ -180,6 +176,42 @@ label!(/// Why an upstream was called again.
     InvalidAnswer = "invalid_answer",
 });
 
+label!(/// The state of a circuit breaker.
+    Circuit, "state", {
+    /// Calls go through.
+    Closed = "closed",
+    /// No calls.
+    Open = "open",
+    /// One call probes.
+    HalfOpen = "half_open",
+});
+
+label!(/// What a circuit breaker changed to.
+    CircuitChange, "to", {
+    /// Calls go through again.
+    Closed = "closed",
+    /// Calls are held off.
+    Open = "open",
+    /// One call probes.
+    HalfOpen = "half_open",
+});
+
+label!(/// Who gives out access tokens.
+    TokenProvider, "provider", {
+    /// The source of conversations.
+    Cxone = "cxone",
+});
+
+label!(/// Who made a decision.
+    DecisionSource, "source", {
+    /// The model, as it answered.
+    Llm = "llm",
+    /// The model, overruled: a rule of the profile sends it to a human.
+    Rule = "rule",
+    /// Nobody: the safe answer.
+    Default = "default",
+});
+
 label!(/// How an attempt to get a token ended.
     TokenRefresh, "outcome", {
     /// A token came.
@@ -241,32 +273,3 @@ label!(/// What an upstream's tokens were for.
     /// Answer.
     Output = "output",
 });
-
-pub use crate::{
-    message::{Lane, Reason},
-    outcome::Status,
-};
-
-impl Label for Status {
-    const NAME: &'static str = "status";
-    const ALL: &'static [Self] = &Self::ALL;
-    fn as_str(self) -> &'static str {
-        Self::as_str(self)
-    }
-}
-
-impl Label for Lane {
-    const NAME: &'static str = "lane";
-    const ALL: &'static [Self] = &Self::ALL;
-    fn as_str(self) -> &'static str {
-        Self::as_str(self)
-    }
-}
-
-impl Label for Reason {
-    const NAME: &'static str = "reason";
-    const ALL: &'static [Self] = &Self::ALL;
-    fn as_str(self) -> &'static str {
-        Self::as_str(self)
-    }
-}

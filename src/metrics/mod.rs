@@ -2,19 +2,25 @@
 //!
 //! Labels are closed enums ([`labels`]); all series exist, at zero, from the start.
 
+mod decisions;
 mod family;
 mod in_flight;
+mod label;
 pub mod labels;
+mod register;
 
-pub use family::{Amounts, Counters, Counters2, Gauges, Histograms};
+pub use decisions::DecisionCounters;
+pub use family::{Amounts, Counters, Counters2, Gauges, Gauges2, Histograms};
 pub use in_flight::InFlight;
 
-use prometheus::{Encoder, Histogram, HistogramOpts, IntCounter, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
+use prometheus::{Encoder, Histogram, IntCounter, IntCounterVec, IntGauge, Registry, TextEncoder};
 
 use self::labels::{
-    CallbackEnd, Finish, Lane, Published, Reason, Reconnect, Redelivered, RetryCause, SettledAs, Stage, StageFailure,
-    Status, TokenDirection, TokenRefresh, Upstream, UpstreamStatus, Validation, Webhook, WebhookClass, WebhookSecret,
+    CallbackEnd, Circuit, CircuitChange, Finish, Lane, Published, Reason, Reconnect, Redelivered, RetryCause,
+    SettledAs, Stage, StageFailure, Status, TokenDirection, TokenProvider, TokenRefresh, Upstream, UpstreamStatus,
+    Validation, Webhook, WebhookClass, WebhookSecret,
 };
+use self::register::{build_info, counter, decisions_family, gauge, histogram, process};
 
 /// Seconds; what the router itself needs.
 const FAST: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5];
@@ -82,8 +88,14 @@ pub struct Metrics {
     pub upstream_duration: Histograms<Upstream>,
     /// Requests to upstreams that were repeated, by cause.
     pub upstream_retries: Counters2<Upstream, RetryCause>,
+    /// Models of an upstream by the state of their circuit breakers.
+    pub circuits: Gauges2<Upstream, Circuit>,
+    /// Circuit breakers that changed their state, by what to.
+    pub circuit_changes: Counters2<Upstream, CircuitChange>,
     /// Attempts to get an access token.
     pub token_refreshes: Counters<TokenRefresh>,
+    /// When the access token in use expires, in seconds since the epoch.
+    pub token_expiry: Gauges<TokenProvider>,
     /// Tokens reported by the model gateway.
     pub llm_tokens: Counters<TokenDirection>,
     /// Cost of the model's calls in US dollars, as the gateway says or estimated from the price table, by model.
@@ -94,6 +106,8 @@ pub struct Metrics {
     pub llm_finish: Counters<Finish>,
     /// Answers of the model, by how their validation ended.
     pub validations: Counters<Validation>,
+    /// Decisions by target and source.
+    decisions: IntCounterVec,
     /// Callbacks, by how they ended.
     pub callback_deliveries: Counters<CallbackEnd>,
     /// Tries until a callback ended.
@@ -200,6 +214,21 @@ impl Metrics {
                 "cfr_upstream_retries_total",
                 "Requests to upstreams that were repeated, by cause",
             )?,
+            circuits: Gauges2::register(
+                r,
+                "cfr_circuit_breaker_state",
+                "Models of an upstream by the state of their circuit breakers",
+            )?,
+            circuit_changes: Counters2::register(
+                r,
+                "cfr_circuit_breaker_transitions_total",
+                "Circuit breakers that changed their state, by what to",
+            )?,
+            token_expiry: Gauges::register(
+                r,
+                "cfr_token_expiry_timestamp_seconds",
+                "When the access token in use expires, in seconds since the epoch",
+            )?,
             token_refreshes: Counters::register(r, "cfr_token_refreshes_total", "Attempts to get an access token")?,
             llm_tokens: Counters::register(r, "cfr_llm_tokens_total", "Tokens reported by the model gateway")?,
             llm_cost: Amounts::register(
@@ -215,6 +244,7 @@ impl Metrics {
                 "cfr_validations_total",
                 "Answers of the model, by how their validation ended",
             )?,
+            decisions: decisions_family(r)?,
             callback_deliveries: Counters::register(
                 r,
                 "cfr_callback_deliveries_total",
@@ -232,6 +262,12 @@ impl Metrics {
         })
     }
 
+    /// The decision counters of a profile with these intents.
+    #[must_use]
+    pub fn decisions(&self, intents: &[String]) -> DecisionCounters {
+        DecisionCounters::new(&self.decisions, intents)
+    }
+
     /// The exposition in Prometheus' text format.
     #[must_use]
     pub fn text(&self) -> String {
@@ -240,33 +276,4 @@ impl Metrics {
         let _ = TextEncoder::new().encode(&self.registry.gather(), &mut text);
         String::from_utf8(text).unwrap_or_default()
     }
-}
-
-fn gauge(registry: &Registry, name: &str, help: &str) -> prometheus::Result<IntGauge> {
-    let gauge = IntGauge::new(name, help)?;
-    registry.register(Box::new(gauge.clone()))?;
-    Ok(gauge)
-}
-
-fn counter(registry: &Registry, name: &str, help: &str) -> prometheus::Result<IntCounter> {
-    let counter = IntCounter::new(name, help)?;
-    registry.register(Box::new(counter.clone()))?;
-    Ok(counter)
-}
-
-fn histogram(registry: &Registry, name: &str, help: &str, buckets: &[f64]) -> prometheus::Result<Histogram> {
-    let histogram = Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec()))?;
-    registry.register(Box::new(histogram.clone()))?;
-    Ok(histogram)
-}
-
-fn build_info(registry: &Registry, component: &str) -> prometheus::Result<()> {
-    let family = IntGaugeVec::new(Opts::new("cfr_build_info", "1, with what is running"), &["component", "version"])?;
-    registry.register(Box::new(family.clone()))?;
-    family.with_label_values(&[component, env!("CARGO_PKG_VERSION")]).set(1);
-    Ok(())
-}
-
-fn process(registry: &Registry) -> prometheus::Result<()> {
-    registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))
 }

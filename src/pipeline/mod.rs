@@ -21,7 +21,7 @@ use crate::{
     history::HistoryProvider,
     llm::{LlmClient, LlmError, Spent},
     metrics::{
-        Metrics,
+        DecisionCounters, Metrics,
         labels::{Stage, StageFailure},
     },
     outcome::{Attempts, Degraded, Meta, Outcome, Status},
@@ -63,6 +63,8 @@ pub struct Pipeline {
     pub schema: DecisionSchema,
     /// What an answer must not give away.
     pub confidential: Confidential,
+    /// Where its decisions are counted.
+    pub decisions: DecisionCounters,
     /// What is said when there is no decision.
     pub safe_answers: SafeAnswers,
     /// How long before the deadline work ends.
@@ -119,6 +121,11 @@ impl Pipeline {
         let ended_at = now.plus(run.stages.total);
         let meta = self.meta(trigger, &run, ended_at, attempt);
         self.metrics.overhead.observe(run.stages.overhead(run.spent.upstream).as_secs_f64());
+        let counter = match &result {
+            Ok(decision) => self.decisions.intent(&decision.classified_intent),
+            Err(_) => self.decisions.handover(),
+        };
+        counter.inc();
         let outcome = match result {
             Ok(decision) => Outcome::decided(trigger, body.metadata, decision, meta),
             Err(NoDecision { status, error }) => {
@@ -228,6 +235,7 @@ impl Pipeline {
             late: now > ids.deadline,
             ..Meta::default()
         };
+        self.decisions.handover().inc();
         let answer = self.safe_answers.pick(ids.language).to_owned();
         Outcome::safe(ids.trigger_id, ids.conversation_id.to_owned(), metadata, status, error, answer, meta)
     }

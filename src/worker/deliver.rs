@@ -31,11 +31,7 @@ pub(super) async fn deliver(worker: &Worker, delivery: Delivery) {
     if !delivery.is_live() {
         return;
     }
-    let Some(result) = post(worker, profile, &message.envelope, &record).await else {
-        // A panic: unsettled, the message comes back, and in the end goes to the dead letters.
-        worker.metrics.panics.get(Lane::Outcome).inc();
-        return;
-    };
+    let result = post(worker, profile, &message.envelope, &record).await;
     let now = EpochMs::from(SystemTime::now());
     let stored_at = message.envelope.stored_at.unwrap_or(message.envelope.accepted_at);
     let age = Age { stored_at, now, max: profile.callback_max_age };
@@ -44,14 +40,14 @@ pub(super) async fn deliver(worker: &Worker, delivery: Delivery) {
     decide::settle(delivery, disposition).await;
 }
 
-/// One try; `None` after a panic.
+/// One try. A panic counts as a failure that may heal, so that it is neither repeated at once nor for ever.
 async fn post(
     worker: &Worker,
     profile: &Profile,
     envelope: &Envelope,
     record: &Record<'_>,
-) -> Option<Result<(), CallbackError>> {
-    let Some(callback) = &profile.callback else { return Some(Ok(())) };
+) -> Result<(), CallbackError> {
+    let Some(callback) = &profile.callback else { return Ok(()) };
     let outcome = StoredOutcome {
         trigger_id: envelope.trigger_id,
         url: envelope.callback.clone(),
@@ -60,7 +56,10 @@ async fn post(
     };
     let started = Instant::now();
     let sending = AssertUnwindSafe(callback.send(&outcome, EpochMs::from(SystemTime::now())));
-    let result = sending.catch_unwind().await.ok()?;
+    let result = sending.catch_unwind().await.unwrap_or_else(|_| {
+        worker.metrics.panics.get(Lane::Outcome).inc();
+        Err(CallbackError::Unavailable { retry_after: None })
+    });
     worker.metrics.stage_duration.get(Stage::Callback).observe(started.elapsed().as_secs_f64());
     if let Err(error) = &result {
         let failure = match error {
@@ -76,7 +75,7 @@ async fn post(
             "a callback was not acknowledged"
         );
     }
-    Some(result)
+    result
 }
 
 /// Counts and logs a trigger that ends here, one way or the other.

@@ -21,6 +21,7 @@ mod house;
 mod ingress;
 mod injection;
 mod journey;
+mod panics;
 mod prompts;
 mod queue;
 mod rules;

@@ -1,0 +1,144 @@
+//! Assembly: from settings to running services.
+
+mod parts;
+mod services;
+
+use std::{net::SocketAddr, process::ExitCode, sync::Arc, time::SystemTime};
+
+use anyhow::Context as _;
+use tokio::{net::TcpListener, task::JoinHandle};
+
+use self::{parts::ingress_profiles, services::Services};
+use crate::{
+    admin::{Duty, Health},
+    config::{self, Backend, Config, Loaded, Role, Sources},
+    ingress::Ingress,
+    metrics::Metrics,
+    queue::{self, Limits, Queue},
+    shutdown::Shutdown,
+    telemetry,
+    time::EpochMs,
+    worker::Worker,
+};
+
+pub use self::parts::{preview, try_parts, worker_profiles};
+
+/// Exit code for settings that cannot be used (`EX_CONFIG` of sysexits.h).
+pub const EX_CONFIG: u8 = 78;
+
+/// A started application. Its services end with the shutdown it was started with.
+pub struct Running {
+    /// Where triggers are taken, in roles that take them.
+    pub webhook: Option<SocketAddr>,
+    /// Where metrics and health are.
+    pub admin: SocketAddr,
+    /// The queue, for looking into it.
+    pub queue: Arc<dyn Queue>,
+    services: JoinHandle<anyhow::Result<bool>>,
+}
+
+impl Running {
+    /// Waits for the end. True when everything in flight was finished.
+    ///
+    /// # Errors
+    /// When a service could not go on.
+    pub async fn ended(self) -> anyhow::Result<bool> {
+        self.services.await.context("the services panicked")?
+    }
+}
+
+/// The whole life of a process: settings, services, the stop signal, the exit code.
+#[must_use]
+pub fn main(role: Role, sources: &Sources) -> ExitCode {
+    let Loaded { config, warnings } = match config::load(sources, role) {
+        Ok(loaded) => loaded,
+        Err(unusable) => return refuse(&unusable.to_string()),
+    };
+    if let Err(problem) = telemetry::init(&config.log) {
+        return refuse(&problem);
+    }
+    for warning in warnings {
+        tracing::warn!(event = "doubtful_setting", "{warning}");
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return refuse(&format!("the runtime cannot be started: {error}")),
+    };
+    runtime.block_on(async {
+        match live(&config, role).await {
+            Ok(true) => ExitCode::SUCCESS,
+            Ok(false) => {
+                tracing::warn!(event = "drain_incomplete", "what was in flight goes back to the queue");
+                ExitCode::SUCCESS
+            }
+            Err(error) => {
+                tracing::error!(event = "failed", error = format!("{error:#}"), "the process cannot go on");
+                ExitCode::FAILURE
+            }
+        }
+    })
+}
+
+#[expect(clippy::print_stderr, reason = "there is no log before there are settings")]
+fn refuse(problem: &str) -> ExitCode {
+    eprintln!("{problem}");
+    ExitCode::from(EX_CONFIG)
+}
+
+async fn live(config: &Config, role: Role) -> anyhow::Result<bool> {
+    let shutdown = Shutdown::on_signals().context("the signal handlers cannot be installed")?;
+    let running = start(config, role, shutdown).await?;
+    let webhook = running.webhook.map(|address| address.to_string());
+    tracing::info!(event = "started", role = role.as_str(), webhook, admin = %running.admin, "started");
+    running.ended().await
+}
+
+/// Starts the services of a role. Everything that settings can get wrong is found before a port is bound.
+///
+/// # Errors
+/// When a part cannot be built or a port not be bound.
+pub async fn start(config: &Config, role: Role, shutdown: Shutdown) -> anyhow::Result<Running> {
+    // Fails only when one is installed already, which serves as well.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let metrics = Arc::new(Metrics::new(role.as_str()).context("metrics")?);
+    let ingress_profiles = if role.accepts() { Some(ingress_profiles(config)?) } else { None };
+    let worker_profiles = if role.works() { Some(worker_profiles(config, &metrics)?) } else { None };
+    let queue = connect(config, &metrics).await?;
+
+    let admin = bind(config.admin.listen).await?;
+    let admin_address = admin.local_addr()?;
+    let duty = if role.works() { Duty::Worker } else { Duty::Ingress };
+    let health = Health::new(duty, Arc::clone(&queue), shutdown.drain.clone(), Arc::clone(&metrics));
+    let health = Arc::new(health);
+    let mut services = Services::new(Arc::clone(&queue), shutdown.clone());
+    services.admin(admin, Arc::clone(&health));
+
+    let mut webhook = None;
+    if let Some(profiles) = ingress_profiles {
+        let listener = bind(config.ingress.listen).await?;
+        webhook = Some(listener.local_addr()?);
+        let since = EpochMs::from(SystemTime::now()).minus(config.ingress.known_for);
+        let accepted = queue.accepted_since(since).await.unwrap_or_default();
+        let ingress = Ingress::new(&config.ingress, profiles, queue.publisher(), accepted, Arc::clone(&metrics));
+        services.ingress(listener, config, ingress);
+    }
+    if let Some(profiles) = worker_profiles {
+        services.worker(config, Worker::new(profiles, metrics));
+    }
+    services.readiness(health);
+    Ok(Running { webhook, admin: admin_address, queue, services: tokio::spawn(services.ended()) })
+}
+
+async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
+}
+
+async fn connect(config: &Config, metrics: &Arc<Metrics>) -> anyhow::Result<Arc<dyn Queue>> {
+    let limits = Limits { soft_limit: config.queue.soft_limit, reserve: config.worker.reserve };
+    let metrics = Arc::clone(metrics);
+    let queue = match config.queue.backend {
+        Backend::Rabbitmq => queue::rabbitmq::connect(&config.queue.rabbitmq, limits, metrics),
+        Backend::Embedded => queue::embedded::connect(&config.queue.embedded, limits, metrics).await,
+    };
+    Ok(queue?)
+}

@@ -1,0 +1,112 @@
+//! The parts of each profile, from its settings.
+
+use std::{collections::HashMap, sync::Arc};
+
+use anyhow::Context as _;
+
+use crate::{
+    callback,
+    config::{self, Config, Role},
+    decision::DecisionSchema,
+    egress::Egress,
+    history, ingress,
+    llm::LlmClient,
+    metrics::Metrics,
+    pipeline::{self, Confidential, HistoryLimits, Pipeline},
+    prompt::{Prompt, TemplateSet},
+    redaction::RedactionRules,
+    safe_answer::SafeAnswers,
+    signature::Verifier,
+    trigger::TriggerBody,
+    worker,
+};
+
+/// Builds the parts of a role without starting any, to find what the settings alone do not show.
+///
+/// # Errors
+/// As [`start`], for everything but ports and the queue.
+pub fn try_parts(config: &Config, role: Role) -> anyhow::Result<()> {
+    if role.accepts() {
+        ingress_profiles(config)?;
+    }
+    if role.works() {
+        worker_profiles(config, &Arc::new(Metrics::new(role.as_str())?))?;
+    }
+    Ok(())
+}
+
+/// The prompt that a profile makes of a trigger with the history it brings.
+///
+/// # Errors
+/// For an unknown profile, or templates or patterns that cannot be used.
+pub fn preview(config: &Config, profile: &str, body: &TriggerBody) -> anyhow::Result<Prompt> {
+    let profile = config.profiles.get(profile).with_context(|| format!("there is no profile \"{profile}\""))?;
+    let templates = TemplateSet::load(config.templates.directory.as_deref(), &profile.template)?;
+    let redaction = RedactionRules::new(&profile.redaction)?;
+    Ok(pipeline::preview(&templates, &redaction, &profile.intents, history_limits(profile), body)?)
+}
+
+fn history_limits(profile: &config::Profile) -> HistoryLimits {
+    HistoryLimits {
+        max_turns: profile.history.max_turns,
+        max_characters: profile.history.max_characters,
+        timeout: profile.history.timeout,
+    }
+}
+
+pub(super) fn ingress_profiles(config: &Config) -> anyhow::Result<HashMap<String, ingress::Profile>> {
+    let profile = |(name, profile): (&String, &config::Profile)| {
+        let verifier = Verifier::new(profile.webhook.scheme, &profile.webhook.secrets)
+            .with_context(|| format!("profiles.{name}.webhook.secrets"))?;
+        let egress = Egress::new(&profile.callback.egress, profile.callback.url.as_deref())
+            .with_context(|| format!("profiles.{name}.callback"))?;
+        let (threshold, deadline) = (profile.threshold, profile.deadline);
+        let rate = profile.webhook.rate.map(ingress::Rate::new);
+        Ok((name.clone(), ingress::Profile { verifier, threshold, deadline, egress, rate }))
+    };
+    config.profiles.iter().map(profile).collect()
+}
+
+/// What a worker knows of each profile, by name.
+///
+/// # Errors
+/// When a part of a profile cannot be built.
+pub fn worker_profiles(config: &Config, metrics: &Arc<Metrics>) -> anyhow::Result<HashMap<String, worker::Profile>> {
+    let build = |(name, profile): (&String, &config::Profile)| {
+        let built = worker_profile(config, profile, metrics).with_context(|| format!("profiles.{name}"))?;
+        Ok((name.clone(), built))
+    };
+    let profiles: HashMap<_, _> = config.profiles.iter().map(build).collect::<anyhow::Result<_>>()?;
+    metrics.templates_loaded.set(i64::try_from(profiles.len()).unwrap_or(i64::MAX));
+    Ok(profiles)
+}
+
+fn worker_profile(
+    config: &Config,
+    profile: &config::Profile,
+    metrics: &Arc<Metrics>,
+) -> anyhow::Result<worker::Profile> {
+    let pipeline = build_pipeline(config, profile, metrics)?;
+    let callback = callback::connect(&profile.callback, metrics).context("callback")?;
+    Ok(worker::Profile { pipeline, callback, callback_max_age: profile.callback.max_age })
+}
+
+fn build_pipeline(config: &Config, profile: &config::Profile, metrics: &Arc<Metrics>) -> anyhow::Result<Pipeline> {
+    let templates = TemplateSet::load(config.templates.directory.as_deref(), &profile.template)?;
+    let intents: Vec<_> = profile.intents.iter().map(|intent| intent.name.clone()).collect();
+    Ok(Pipeline {
+        decisions: metrics.decisions(&intents),
+        history: history::connect(&profile.history, metrics).context("history")?,
+        history_limits: history_limits(profile),
+        redaction: RedactionRules::new(&profile.redaction).context("redaction")?,
+        intents: profile.intents.clone(),
+        llm: LlmClient::new(&profile.llm, templates.schema(), Arc::clone(metrics)).context("llm")?,
+        reasks: profile.llm.reasks,
+        schema: DecisionSchema::compile(templates.schema(), profile.decision_rules())?,
+        confidential: Confidential::new(profile.secrets())?,
+        safe_answers: SafeAnswers::new(profile.safe_answers.clone(), &profile.language).context("safe_answers")?,
+        reserve: config.worker.reserve,
+        templates,
+        metrics: Arc::clone(metrics),
+    })
+}

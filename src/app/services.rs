@@ -1,0 +1,82 @@
+//! The services of one process, and the order in which they end.
+
+use std::sync::Arc;
+
+use tokio::{net::TcpListener, task::JoinHandle};
+
+use crate::{
+    admin::{self, Health},
+    config::Config,
+    http_server,
+    ingress::{self, Ingress},
+    queue::Queue,
+    shutdown::Shutdown,
+    worker::{self, Worker},
+};
+
+/// The services of one process, and how they end: the worker and the ingress first, the queue, then the admin listener.
+pub(super) struct Services {
+    queue: Arc<dyn Queue>,
+    shutdown: Shutdown,
+    admin_end: Shutdown,
+    working: tokio::task::JoinSet<anyhow::Result<bool>>,
+    admin: Option<JoinHandle<bool>>,
+}
+
+impl Services {
+    pub(super) fn new(queue: Arc<dyn Queue>, shutdown: Shutdown) -> Self {
+        let admin_end = Shutdown::default();
+        Self { queue, shutdown, admin_end, working: tokio::task::JoinSet::new(), admin: None }
+    }
+
+    pub(super) fn admin(&mut self, listener: TcpListener, health: Arc<Health>) {
+        let router = admin::router(health);
+        self.admin = Some(tokio::spawn(http_server::serve(listener, router, admin::LIMITS, self.admin_end.clone())));
+    }
+
+    pub(super) fn ingress(&mut self, listener: TcpListener, config: &Config, ingress: Ingress) {
+        let router = ingress::router(Arc::new(ingress));
+        let serving = http_server::serve(listener, router, config.ingress.limits, self.shutdown.clone());
+        self.working.spawn(async { Ok(serving.await) });
+    }
+
+    pub(super) fn worker(&mut self, config: &Config, worker: Worker) {
+        let (queue, config, shutdown) = (Arc::clone(&self.queue), config.worker.clone(), self.shutdown.clone());
+        self.working.spawn(async move { Ok(worker::run(Arc::new(worker), queue, &config, shutdown).await?) });
+    }
+
+    /// Marks the start as done once the queue is; a queue that never will be usable ends the process.
+    pub(super) fn readiness(&mut self, health: Arc<Health>) {
+        let (queue, draining) = (Arc::clone(&self.queue), self.shutdown.drain.clone());
+        self.working.spawn(async move {
+            tokio::select! {
+                () = draining.cancelled() => {}
+                ready = queue.ready() => {
+                    ready?;
+                    health.started();
+                }
+            }
+            Ok(true)
+        });
+    }
+
+    pub(super) async fn ended(mut self) -> anyhow::Result<bool> {
+        let mut finished = true;
+        let mut failure = None;
+        while let Some(ended) = self.working.join_next().await {
+            match ended.map_err(anyhow::Error::from).and_then(|result| result) {
+                Ok(all) => finished &= all,
+                Err(error) => {
+                    failure.get_or_insert(error);
+                    self.shutdown.drain.cancel();
+                }
+            }
+        }
+        self.queue.close().await;
+        self.admin_end.drain.cancel();
+        if let Some(admin) = self.admin {
+            let _ = admin.await;
+        }
+        failure.map_or(Ok(finished), Err)
+    }
+}
