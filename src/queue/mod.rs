@@ -17,7 +17,7 @@ use std::{num::NonZeroU16, sync::Arc, time::Duration};
 use async_trait::async_trait;
 
 use crate::{
-    message::{DeadLetter, Disposition, Lane, Message},
+    message::{DeadLetter, Disposition, Lane, Message, Reason},
     time::EpochMs,
     trigger::TriggerId,
 };
@@ -145,6 +145,48 @@ impl Delivery {
     }
 }
 
+/// How many dead letters one call takes at most: each is held with its body.
+pub const DEAD_LETTERS_HELD: usize = 1_000;
+
+/// A dead letter that is held: nobody else can take it, and dropped it waits among the others again. Unlike a
+/// [`Delivery`] it can end in two ways only; taking it and giving it back counts against no limit that looking reaches.
+pub struct DeadDelivery {
+    /// Why it is a dead letter.
+    pub reason: Reason,
+    delivery: Delivery,
+}
+
+impl DeadDelivery {
+    /// Holds a delivery from where the dead letters are.
+    #[must_use]
+    pub fn new(reason: Reason, delivery: Delivery) -> Self {
+        Self { reason, delivery }
+    }
+
+    /// The message, as it died.
+    #[must_use]
+    pub fn message(&self) -> &Message {
+        &self.delivery.message
+    }
+
+    /// Stores `message`, which it becomes, in `lane`, then forgets the dead letter: a process that is killed between
+    /// the two leaves both (on the embedded queue there is no between).
+    ///
+    /// # Errors
+    /// As [`Delivery::hand_over`]; the dead letter then waits again.
+    pub async fn hand_over(self, lane: Lane, message: &Message) -> Result<Settled, QueueError> {
+        self.delivery.hand_over(lane, message).await
+    }
+
+    /// Forgets the dead letter for good.
+    ///
+    /// # Errors
+    /// When the queue could not be told; the dead letter then waits again.
+    pub async fn purge(self) -> Result<Settled, QueueError> {
+        self.delivery.settle(Disposition::Ack).await
+    }
+}
+
 /// Ready messages by place; what consumers hold is not counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Depths {
@@ -192,6 +234,14 @@ pub trait Queue: Send + Sync {
     /// # Errors
     /// When it cannot be asked.
     async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, QueueError>;
+
+    /// Takes the oldest dead letters, `limit` of them but no more than [`DEAD_LETTERS_HELD`]; those that are held
+    /// already are passed over. None is lost: what is dropped, or held by a process that dies, waits again (on RabbitMQ
+    /// perhaps in another order).
+    ///
+    /// # Errors
+    /// When none can be taken.
+    async fn take_dead_letters(&self, limit: usize) -> Result<Vec<DeadDelivery>, QueueError>;
 
     /// Triggers accepted since `since`, as far as the backend remembers over a restart.
     ///

@@ -12,9 +12,9 @@ use crate::message::{Lane, Reason};
 
 /// All of these do nothing and say `false` when the lease is over: the message is somebody else's by then.
 impl Batch<'_> {
-    /// Forgets the message.
+    /// Forgets the message, leased or a dead letter that is held.
     pub(super) fn ack(&mut self, key: LeaseKey) -> rusqlite::Result<bool> {
-        if self.end_lease(key)?.is_none() {
+        if self.end_lease(key)?.is_none() && !self.end_hold(key)? {
             return Ok(false);
         }
         self.execute("DELETE FROM message WHERE id = ?1", [key.id])?;
@@ -38,7 +38,7 @@ impl Batch<'_> {
 
     /// Gives the message back to its lane; a `counted` return beyond the lane's limit takes it out.
     pub(super) fn give_back(&mut self, key: LeaseKey, counted: bool) -> rusqlite::Result<bool> {
-        let Some(place) = self.end_lease(key)? else { return Ok(false) };
+        let Some(place) = self.end_lease(key)? else { return self.give_back_dead(key) };
         self.return_to_lane(&place, counted)?;
         Ok(true)
     }
@@ -53,7 +53,8 @@ impl Batch<'_> {
         for (place, _) in &leases {
             self.return_to_lane(place, true)?;
         }
-        Ok((leases.len(), leases.iter().map(|(_, token)| *token).max().unwrap_or(0)))
+        let (dead, last_dead) = self.give_back_all_dead(owner)?;
+        Ok((leases.len() + dead, leases.iter().map(|(_, token)| *token).max().unwrap_or(0).max(last_dead)))
     }
 
     fn return_to_lane(&mut self, place: &Place, counted: bool) -> rusqlite::Result<()> {

@@ -29,6 +29,7 @@ pub(super) type Boxed = Box<dyn Change>;
 pub(super) struct Writer(mpsc::Sender<Boxed>);
 
 /// Does not keep the writer alive.
+#[derive(Clone)]
 pub(super) struct WeakWriter(mpsc::WeakSender<Boxed>);
 
 /// How long a caller waits.

@@ -19,6 +19,7 @@
 mod backlog;
 mod batch;
 mod consumer;
+mod dead;
 mod ending;
 mod failure;
 mod headers;
@@ -61,7 +62,7 @@ use self::{
     state::State,
     watcher::Watched,
 };
-use super::{Consumer, Depths, Limits, Publisher, Queue, QueueError};
+use super::{Consumer, DeadDelivery, Depths, Limits, Publisher, Queue, QueueError};
 use crate::{
     message::{DeadLetter, Lane},
     metrics::Metrics,
@@ -175,6 +176,10 @@ impl Queue for EmbeddedQueue {
 
     async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, QueueError> {
         self.reader.dead_letters(limit).await
+    }
+
+    async fn take_dead_letters(&self, limit: usize) -> Result<Vec<DeadDelivery>, QueueError> {
+        dead::take(&self.writer, &self.state, PATIENCE, limit).await
     }
 
     async fn accepted_since(&self, since: EpochMs) -> Result<Vec<(TriggerId, EpochMs)>, QueueError> {

@@ -1,17 +1,21 @@
 //! Looking without taking: depths and dead letters, each look on a channel of its own.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
-use lapin::{Channel, message::BasicGetMessage, options::BasicGetOptions};
+use lapin::{Acker, Channel, message::BasicGetMessage, options::BasicGetOptions};
 
 use super::{
     headers,
     limit::{CALL, bounded},
+    publisher::Outbox,
     session::Session,
+    settlement::{RabbitSettlement, Subscription},
     topology,
 };
 use crate::{
     message::{DeadLetter, Lane, Message, Reason},
-    queue::{Depths, QueueError},
+    queue::{DEAD_LETTERS_HELD, DeadDelivery, Delivery, Depths, QueueError},
 };
 
 /// Ready messages of every lane.
@@ -25,9 +29,26 @@ pub(super) async fn depths(session: &Session) -> Result<Depths, QueueError> {
 /// The oldest `limit` dead letters. They are held unacknowledged while looked at, and go back when the channel closes.
 pub(super) async fn dead_letters(session: &Session, limit: usize) -> Result<Vec<DeadLetter>, QueueError> {
     let channel = open(session).await?;
-    let found = look(&channel, limit).await;
+    let found = get(&channel, limit).await;
     close(channel).await;
-    found
+    Ok(found?.into_iter().map(|(letter, _)| letter).collect())
+}
+
+/// Takes the oldest `limit` dead letters. They share a channel, which stays open until the last of them is settled:
+/// what is left when it closes, however it closes, goes back.
+pub(super) async fn take_dead_letters(
+    session: Arc<Session>,
+    outbox: Arc<Outbox>,
+    limit: usize,
+) -> Result<Vec<DeadDelivery>, QueueError> {
+    let channel = open(&session).await?;
+    let got = get(&channel, limit.min(DEAD_LETTERS_HELD)).await?;
+    let subscription = Arc::new(Subscription { channel, session, lane: Lane::Outcome, outbox });
+    let held = got.into_iter().map(|(DeadLetter { message, reason }, acker)| {
+        let settlement = RabbitSettlement::new(acker, 0, Arc::clone(&subscription));
+        DeadDelivery::new(reason, Delivery::new(message, 0, Box::new(settlement)))
+    });
+    Ok(held.collect())
 }
 
 async fn open(session: &Session) -> Result<Channel, QueueError> {
@@ -60,7 +81,7 @@ async fn count(channel: &Channel) -> Result<Depths, QueueError> {
     })
 }
 
-async fn look(channel: &Channel, limit: usize) -> Result<Vec<DeadLetter>, QueueError> {
+async fn get(channel: &Channel, limit: usize) -> Result<Vec<(DeadLetter, Acker)>, QueueError> {
     let mut found = Vec::new();
     for queue in [topology::DEAD, topology::UNROUTED] {
         while found.len() < limit {
@@ -74,7 +95,7 @@ async fn look(channel: &Channel, limit: usize) -> Result<Vec<DeadLetter>, QueueE
     Ok(found)
 }
 
-fn dead_letter(queue: &str, got: BasicGetMessage) -> DeadLetter {
+fn dead_letter(queue: &str, got: BasicGetMessage) -> (DeadLetter, Acker) {
     let delivery = got.delivery;
     let read = headers::decode(&delivery.properties, queue);
     let otherwise = match (queue == topology::UNROUTED, &read) {
@@ -84,5 +105,5 @@ fn dead_letter(queue: &str, got: BasicGetMessage) -> DeadLetter {
     };
     let envelope = read.unwrap_or_else(|_| headers::decode_what_is_there(&delivery.properties));
     let reason = envelope.reason.unwrap_or(otherwise);
-    DeadLetter { message: Message { envelope, body: Bytes::from(delivery.data) }, reason }
+    (DeadLetter { message: Message { envelope, body: Bytes::from(delivery.data) }, reason }, delivery.acker)
 }

@@ -41,7 +41,7 @@ use self::{
     pulse::Pulse,
     session::{Link, Session, Supervisor, Tenant},
 };
-use super::{Consumer, Depths, Limits, Publisher, Queue, QueueError};
+use super::{Consumer, DeadDelivery, Depths, Limits, Publisher, Queue, QueueError};
 use crate::{
     message::{DeadLetter, Lane},
     metrics::Metrics,
@@ -202,6 +202,15 @@ impl Queue for RabbitQueue {
 
     async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, QueueError> {
         inspect::dead_letters(&*self.outbox.link.now()?, limit).await
+    }
+
+    async fn take_dead_letters(&self, limit: usize) -> Result<Vec<DeadDelivery>, QueueError> {
+        // On the connection that consumes: under an alarm, acks on the other one would hang.
+        let mut link = self.consuming();
+        let session = tokio::time::timeout(self.links.connect_timeout + limit::CALL, link.session()).await;
+        let session = session.unwrap_or_else(|_| link.now().map(Some))?;
+        let session = session.ok_or_else(|| QueueError::Unreachable("closed".into()))?;
+        inspect::take_dead_letters(session, Arc::clone(&self.outbox), limit).await
     }
 
     async fn accepted_since(&self, _: EpochMs) -> Result<Vec<(TriggerId, EpochMs)>, QueueError> {

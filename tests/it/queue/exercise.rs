@@ -4,6 +4,7 @@
 //! What may take a moment (a return, a count, a delay) is waited for as a fact, up to [`PATIENCE`]; nothing here relies
 //! on being faster than that.
 
+pub(crate) mod dead;
 pub(crate) mod endings;
 pub(crate) mod flow;
 pub(crate) mod lasting;
@@ -71,6 +72,14 @@ macro_rules! conformance {
                 a_dead_letter_is_seen_and_not_consumed,
                 looking_at_dead_letters_loses_none,
                 no_more_than_the_oldest_dead_letters_asked_for_are_shown,
+            }
+            dead {
+                taking_and_dropping_dead_letters_loses_none,
+                handing_over_a_dead_letter_moves_exactly_that_one,
+                purging_a_dead_letter_forgets_exactly_that_one,
+                two_takers_never_hold_the_same_dead_letter,
+                a_taker_that_goes_in_the_middle_returns_the_rest,
+                no_more_dead_letters_than_asked_for_are_taken_and_the_oldest_first,
             }
             limits {
                 unsettled_deliveries_never_exceed_the_slots,

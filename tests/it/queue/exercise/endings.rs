@@ -7,7 +7,7 @@ use cognigy_fallback_router::{
     queue::{Depths, Settled},
 };
 
-use super::{Backend, WIDE, ack, assert_same, consumer, depths, message, messages, next, nothing, publish};
+use super::{Backend, WIDE, ack, assert_same, consumer, dead::bury, depths, message, messages, next, nothing, publish};
 
 pub(crate) async fn a_dropped_delivery_comes_back_as_it_was(backend: &impl Backend) {
     let queue = backend.open(WIDE).await;
@@ -104,20 +104,4 @@ pub(crate) async fn no_more_than_the_oldest_dead_letters_asked_for_are_shown(bac
     }
     assert!(queue.dead_letters(0).await.unwrap().is_empty());
     queue.close().await;
-}
-
-/// Publishes and dead-letters that many.
-async fn bury(
-    queue: &std::sync::Arc<dyn cognigy_fallback_router::queue::Queue>,
-    count: u32,
-) -> Vec<cognigy_fallback_router::message::Message> {
-    let sent = messages(count);
-    publish(queue, Lane::Outcome, &sent).await;
-    let mut outcome = consumer(queue, Lane::Outcome, 1).await;
-    for _ in 0..count {
-        let dead_letter = Disposition::DeadLetter { reason: Reason::CallbackExpired };
-        assert_eq!(next(&mut outcome).await.settle(dead_letter).await, Ok(Settled::Done));
-    }
-    depths(queue, Depths { dead: count.into(), ..Depths::default() }).await;
-    sent
 }
