@@ -36,7 +36,7 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, QueueError> {
     if let Newer(Some(version)) = newer {
         return Err(QueueError::Unusable(format!(
             "{} was written by a newer version of this program (schema {version}, this one knows {}); \
-             run that version, or set `queue.embedded.directory` to another one",
+             run that version, or set `queue.embedded.directory` to another directory",
             path.display(),
             VERSION
         )));
@@ -54,7 +54,7 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, QueueError> {
 }
 
 fn open(path: &Path) -> rusqlite::Result<Connection> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags)?;
     let mut since = Instant::now();
     // SQLite's own waits grow to 100 ms; between two busy processes that starves one of them.
@@ -112,7 +112,7 @@ fn belongs_to_us(path: &Path) -> Result<(), QueueError> {
     let foreign = |what| {
         let path = path.display();
         Err(QueueError::Unusable(format!(
-            "{path} {what}; move it away, or set `queue.embedded.directory` to another one"
+            "{path} {what}; move it away, or set `queue.embedded.directory` to another directory"
         )))
     };
     match page.len() {
@@ -154,7 +154,7 @@ pub(super) fn cannot_open(path: &Path, error: &rusqlite::Error) -> QueueError {
 }
 
 const WRITABLE: &str = "it cannot be written; give the account that runs this program write access to the directory \
-    and what is in it, or set `queue.embedded.directory` to another one";
+    and what is in it, or set `queue.embedded.directory` to another directory";
 
 /// What to do about a file or directory that cannot be made or written.
 pub(super) fn not_writable(path: &Path, error: &io::Error) -> QueueError {

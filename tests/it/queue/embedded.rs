@@ -5,6 +5,7 @@ mod crashes;
 mod files;
 mod other_process;
 mod owners;
+mod timing;
 
 use std::{
     path::{Path, PathBuf},
