@@ -60,8 +60,11 @@ impl Owner {
     /// Somebody took our lock file away, so the others thought us dead.
     fn register_again(&mut self, batch: &Batch<'_>, last_token: i64) -> rusqlite::Result<i64> {
         tracing::warn!("the lock file of this process was removed: its leases went back");
-        if let Ok(lock) = locked(&self.path) {
-            self.lock = lock;
+        // Another name: whoever thought us dead may be about to remove a file of the old one.
+        let name = Uuid::now_v7().to_string();
+        let path = self.path.with_file_name(format!("{name}.lock"));
+        if let Ok(lock) = locked(&path) {
+            (self.name, self.path, self.lock) = (name, path, lock);
         }
         batch.execute(
             "INSERT INTO owner (id, name, beat, lost_until) VALUES (?1, ?2, ?3, ?4)",

@@ -105,7 +105,11 @@ impl Watcher {
         while !self.state.closed.is_cancelled() {
             let Some(writer) = self.writer.upgrade() else { return };
             let now = Instant::now();
-            let looked = self.look(&writer, neighbours.is_due(now), count.is_due(now));
+            let count = count.is_due(now);
+            if count {
+                self.check_files();
+            }
+            let looked = self.look(&writer, neighbours.is_due(now), count);
             if let Err(error @ QueueError::Unusable(_)) = looked.map_err(|error| explain(&error, Moment::Before)) {
                 self.state.health.break_for_good(error.to_string());
             }
@@ -130,7 +134,6 @@ impl Watcher {
         }
         if count {
             self.count(writer)?;
-            self.check_files();
         }
         if self.state.health.is_beat_due() {
             self.state.nudge();

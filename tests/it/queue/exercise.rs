@@ -178,6 +178,16 @@ pub(crate) async fn drain(consumer: &mut Box<dyn Consumer>, count: usize) -> Has
     seen
 }
 
+/// Waits for a fact.
+pub(crate) async fn until(fact: impl Fn() -> bool) {
+    let waited = timeout(PATIENCE, async {
+        while !fact() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    });
+    waited.await.expect("it never came true");
+}
+
 /// Waits until the queue's counts are as told.
 pub(crate) async fn depths(queue: &Arc<dyn Queue>, expected: Depths) {
     let mut last = Depths::default();

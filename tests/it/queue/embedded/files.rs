@@ -1,6 +1,6 @@
 //! Files and directories that are not as they should be.
 
-use std::{fs, os::unix::fs::PermissionsExt, path::Path, time::Duration};
+use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
 use cognigy_fallback_router::{
     message::{Lane, Reason},
@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use super::{Embedded, connect};
 use crate::queue::exercise::{
-    Backend, PATIENCE, WIDE, consumer, depths, drain, message, messages, next, nothing, publish,
+    Backend, PATIENCE, WIDE, consumer, depths, drain, message, messages, next, nothing, publish, until,
 };
 
 /// Why the queue in that directory cannot be used.
@@ -188,16 +188,6 @@ async fn a_place_without_its_message_does_not_stop_the_lane() {
     drain(&mut consumer(&queue, Lane::Work, 1).await, 2).await;
     depths(&queue, Depths::default()).await;
     queue.close().await;
-}
-
-/// Waits for a fact.
-async fn until(fact: impl Fn() -> bool) {
-    let waited = timeout(PATIENCE, async {
-        while !fact() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    });
-    waited.await.expect("it never came true");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -17,8 +17,10 @@ use nix::{
     unistd::Pid,
 };
 
+use tokio::time::timeout;
+
 use super::connect;
-use crate::queue::exercise::{WIDE, consumer, message, messages, next, publish};
+use crate::queue::exercise::{PATIENCE, WIDE, consumer, message, messages, next, publish};
 
 /// Tell this program where the queue is, and what to do with it.
 const DIRECTORY: &str = "CFR_TEST_DIRECTORY";
@@ -111,10 +113,12 @@ async fn hold(queue: &Arc<dyn Queue>) {
     let mut told = String::new();
     std::io::stdin().read_line(&mut told).unwrap();
     say(&format!("{:?}", first.settle(Disposition::Ack).await));
-    while second.is_live() {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    say("not live");
+    let over = timeout(PATIENCE, async {
+        while second.is_live() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    });
+    say(if over.await.is_ok() { "not live" } else { "still live" });
     say(&format!("{:?}", second.hand_over(Lane::Outcome, &message(1)).await));
     std::io::stdin().read_line(&mut told).unwrap();
 }

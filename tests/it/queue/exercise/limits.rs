@@ -2,14 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
+use super::{
+    Backend, WIDE, ack, assert_same, consumer, depths, drain, message, messages, next, nothing, now, publish, until,
+};
 use cognigy_fallback_router::{
     message::{Disposition, Lane, Message, Reason},
     queue::{Consumer, Delivery, Depths, Limits, Queue, QueueError},
-};
-use tokio::time::timeout;
-
-use super::{
-    Backend, PATIENCE, WIDE, ack, assert_same, consumer, depths, drain, message, messages, next, nothing, now, publish,
 };
 
 pub(crate) async fn unsettled_deliveries_never_exceed_the_slots(backend: &impl Backend) {
@@ -133,10 +131,5 @@ pub(crate) async fn new_triggers_are_refused_over_the_soft_limit_and_welcome_aga
 /// Waits until the ingress would be told so.
 async fn admitted(queue: &Arc<dyn Queue>, welcome: bool) {
     let publisher = queue.publisher();
-    let told = timeout(PATIENCE, async {
-        while publisher.admit().is_ok() != welcome {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    });
-    assert!(told.await.is_ok(), "admit() never said {welcome}: {:?}", publisher.admit());
+    until(|| publisher.admit().is_ok() == welcome).await;
 }
