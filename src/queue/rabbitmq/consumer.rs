@@ -40,6 +40,7 @@ use crate::{
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 
 type Handed = Result<Delivery, QueueError>;
+type Taken = (OwnedPermit<Handed>, Option<lapin::Result<RawDelivery>>);
 type Subscribed = (Arc<Subscription>, lapin::Consumer);
 
 /// The application's end: takes what the [`Pump`] hands out.
@@ -161,17 +162,12 @@ impl Pump {
         let queue = topology::lane_queue(self.lane);
         tracing::info!(queue, slots = self.slots, generation = subscription.session.generation, "consuming");
         loop {
-            // Room first, so that a delivery that nobody asked for stays in lapin's buffer.
-            let room = tokio::select! {
-                room = hand.clone().reserve_owned() => room,
+            let taken = tokio::select! {
+                taken = self.take(&mut stream, hand) => taken,
                 () = subscription.session.lost.cancelled() => return true,
                 () = stop.cancelled() => return self.unsubscribe(subscription, stream).await,
             };
-            let Ok(room) = room else { return self.unsubscribe(subscription, stream).await };
-            let delivery = tokio::select! {
-                delivery = stream.next() => delivery,
-                () = stop.cancelled() => return self.unsubscribe(subscription, stream).await,
-            };
+            let Some((room, delivery)) = taken else { return self.unsubscribe(subscription, stream).await };
             match delivery {
                 Some(Ok(delivery)) => self.receive(delivery, subscription, room),
                 Some(Err(error)) => {
@@ -184,6 +180,17 @@ impl Pump {
                 }
             }
         }
+    }
+
+    /// The next delivery, once there is room for it and its result can be stored; `None` when nobody wants it any more.
+    /// Until then it stays in lapin's buffer, where it costs none of its returns. Outcomes are taken all the same:
+    /// they are posted, not stored.
+    async fn take(&self, stream: &mut lapin::Consumer, hand: &mpsc::Sender<Handed>) -> Option<Taken> {
+        let room = hand.clone().reserve_owned().await.ok()?;
+        if self.lane != Lane::Outcome {
+            self.outbox.usable().await;
+        }
+        Some((room, stream.next().await))
     }
 
     /// Ends the subscription; what was prefetched goes back, while begun deliveries keep their channel.

@@ -8,6 +8,7 @@ use lapin::{
     types::{AMQPValue, FieldTable},
 };
 
+use super::topology;
 use crate::{
     message::{Envelope, Reason},
     time::EpochMs,
@@ -96,7 +97,7 @@ pub(super) fn decode(properties: &BasicProperties, queue: &str) -> Result<Envelo
         attempt: headers.required(ATTEMPT, Headers::count)?,
         not_before: headers.optional(NOT_BEFORE, Headers::moment)?,
         callback: headers.optional(CALLBACK, Headers::text)?,
-        reason: headers.text(REASON).and_then(|name| Reason::from_name(&name)).or_else(|| headers.death(queue)),
+        reason: headers.death(queue).or_else(|| headers.reason()),
         replay: headers.count(REPLAY).unwrap_or_default(),
         traceparent: headers.text(TRACEPARENT),
     })
@@ -120,7 +121,7 @@ pub(super) fn decode_what_is_there(properties: &BasicProperties) -> Envelope {
         attempt: headers.count(ATTEMPT).unwrap_or_default(),
         not_before: headers.moment(NOT_BEFORE),
         callback: headers.text(CALLBACK),
-        reason: headers.text(REASON).and_then(|name| Reason::from_name(&name)),
+        reason: headers.reason(),
         replay: headers.count(REPLAY).unwrap_or_default(),
         traceparent: headers.text(TRACEPARENT),
     }
@@ -145,16 +146,6 @@ pub(super) fn unreadable(properties: &BasicProperties) -> BasicProperties {
 /// How often the queue delivered this message before without its being settled.
 pub(super) fn returns(properties: &BasicProperties) -> u32 {
     Headers(properties.headers().as_ref()).count("x-delivery-count").unwrap_or_default()
-}
-
-fn died_of(reason: &str) -> Option<Reason> {
-    match reason {
-        "expired" => Some(Reason::Expired),
-        "delivery_limit" => Some(Reason::Poison),
-        // Nobody rejects in this program, and no queue of ours drops for its length.
-        "rejected" | "maxlen" => Some(Reason::Exhausted),
-        _ => None,
-    }
 }
 
 struct Headers<'a>(Option<&'a FieldTable>);
@@ -209,25 +200,27 @@ impl Headers<'_> {
         self.integer(name).map(EpochMs)
     }
 
-    /// The broker's record of dead-letterings, newest first.
-    fn deaths(&self) -> impl Iterator<Item = Headers<'_>> {
-        let deaths = match self.value("x-death") {
-            Some(AMQPValue::FieldArray(deaths)) => deaths.as_slice(),
-            _ => &[],
-        };
-        deaths.iter().filter_map(|death| match death {
-            AMQPValue::FieldTable(death) => Some(Headers(Some(death))),
-            _ => None,
-        })
+    fn reason(&self) -> Option<Reason> {
+        Reason::from_name(&self.text(REASON)?)
     }
 
-    /// Why the message, now in `queue`, was dead-lettered out of a lane. A delay that passed is a death as well, so
-    /// neither the first nor the newest one need be it.
+    /// Why the broker dead-lettered the message into `queue`. It is newer than our own reason, since our copies carry
+    /// no record of the broker's. A delay that passed is in that record as well, so neither the first nor the newest
+    /// entry need be the one.
     fn death(&self, queue: &str) -> Option<Reason> {
-        let of_a_lane = |death: &Headers<'_>| {
-            death.text("queue").is_some_and(|from| from != queue && !from.starts_with("fr.retry."))
-        };
-        self.deaths().find(of_a_lane).and_then(|death| died_of(&death.text("reason")?))
+        let Some(AMQPValue::FieldArray(deaths)) = self.value("x-death") else { return None };
+        let sources = topology::dead_lettering_into(queue);
+        let mut deaths = deaths.as_slice().iter().filter_map(|death| match death {
+            AMQPValue::FieldTable(death) => Some(Headers(Some(death))),
+            _ => None,
+        });
+        let death = deaths.find(|death| death.text("queue").is_some_and(|from| sources.contains(&from.as_str())))?;
+        match death.text("reason")?.as_str() {
+            "expired" => Some(Reason::Expired),
+            "delivery_limit" => Some(Reason::Poison),
+            // Nobody rejects in this program, and no queue of ours drops for its length.
+            _ => Some(Reason::Exhausted),
+        }
     }
 }
 

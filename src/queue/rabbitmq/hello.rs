@@ -1,5 +1,7 @@
 //! The first words with a broker, before lapin's: lapin sets its handshake no deadline, and a connection attempt that
 //! is given up leaves a thread and a socket behind for as long as the silent peer lives.
+//!
+//! The broker notes each of these visits in its log as a client that closed its connection unexpectedly.
 
 use std::time::Duration;
 

@@ -70,6 +70,13 @@ impl Outbox {
         }
     }
 
+    /// Waits until publishing is possible as far as is known.
+    pub(super) async fn usable(&self) {
+        while self.refuse_if_known().is_err() {
+            tokio::time::sleep(PATIENT_WAIT).await;
+        }
+    }
+
     /// What is known without asking is answered at once.
     fn refuse_if_known(&self) -> Result<(), QueueError> {
         if self.link.now()?.blocked() {

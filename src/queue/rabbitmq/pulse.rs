@@ -94,7 +94,8 @@ impl Tenant for Pulse {
                     // Blocked between the canary and the question.
                     Err(Fault::Late(_)) if session.blocked() => {}
                     Err(Fault::Late(_)) => silent += 1,
-                    Err(fault) => doubted = fault.is_missing(),
+                    // The channel was closed: most likely an exchange or queue is missing.
+                    Err(Fault::Refused(_)) => doubted = true,
                 }
             }
             if silent >= SILENT_BEATS {

@@ -59,6 +59,15 @@ pub(super) fn lane_queue(lane: Lane) -> &'static str {
     }
 }
 
+/// The lanes' queues that the broker dead-letters from into `queue`.
+pub(super) fn dead_lettering_into(queue: &str) -> &'static [&'static str] {
+    match queue {
+        "fr.late" => &["fr.work"],
+        DEAD => &["fr.late", "fr.outcome"],
+        _ => &[],
+    }
+}
+
 /// Routing key of a delay level on [`IN`], also the middle of its queue's name.
 pub(super) fn delay_key(lane: Lane, seconds: u64) -> String {
     format!("retry.{}.{seconds}s", lane.as_str())

@@ -167,9 +167,10 @@ async fn an_alarm_refuses_publishes_while_settling_goes_on_and_a_result_waits_fo
     let node = broker::alone().await;
     let rig = Arc::new(ready(&node.vhost().await).await);
     let mut consumer = rig.consumer(Lane::Work, 4).await;
-    let (first, second) = (message(), message());
-    rig.publish(Lane::Work, &first).await.unwrap();
-    rig.publish(Lane::Work, &second).await.unwrap();
+    let sent = [message(), message(), message(), message()];
+    for message in &sent {
+        rig.publish(Lane::Work, message).await.unwrap();
+    }
     let (done, becoming) = (next(&mut consumer).await, next(&mut consumer).await);
 
     node.set_alarm().await;
@@ -184,12 +185,18 @@ async fn an_alarm_refuses_publishes_while_settling_goes_on_and_a_result_waits_fo
         let outcome = outcome.clone();
         async move { becoming.hand_over(Lane::Outcome, &outcome).await }
     });
+    // One was on its way before the alarm; no other is begun whose result could not be stored.
+    next(&mut consumer).await.settle(Disposition::Ack).await.unwrap();
+    assert!(tokio::time::timeout(Duration::from_secs(1), consumer.next()).await.is_err());
 
     node.clear_alarm().await;
     until(async || rig.queue.publisher().admit().is_ok()).await;
     assert_eq!(within(handed).await.unwrap().unwrap(), Settled::Done);
     let arrived = next(&mut rig.consumer(Lane::Outcome, 1).await).await;
     assert_eq!(id(&arrived.message), id(&outcome));
+    let last = next(&mut consumer).await;
+    assert_eq!((id(&last.message), last.returns), (id(&sent[3]), 0));
+    last.settle(Disposition::Ack).await.unwrap();
     assert_eq!(rig.queue.depths().await.unwrap().work, 0);
 }
 
