@@ -80,6 +80,23 @@ async fn a_consumer_holds_no_more_than_its_slots_and_gives_the_others_back() {
 }
 
 #[tokio::test]
+async fn a_delivery_whose_result_was_not_confirmed_comes_back() {
+    let node = broker::shared().await;
+    let vhost = node.vhost().await;
+    let rig = ready(&vhost).await;
+    node.limit_queue(&vhost, "^fr.outcome$", 1).await;
+    let full = async |lane| rig.publish(lane, &message()).await.is_err();
+    until(async || full(Lane::Outcome).await).await;
+    let sent = message();
+    rig.publish(Lane::Work, &sent).await.unwrap();
+    let mut consumer = rig.consumer(Lane::Work, 1).await;
+    let handed = next(&mut consumer).await.hand_over(Lane::Outcome, &message()).await;
+    assert!(matches!(handed, Err(QueueError::Unknown(_))), "{handed:?}");
+    let again = next(&mut consumer).await;
+    assert_eq!((id(&again.message), again.returns), (id(&sent), 1));
+}
+
+#[tokio::test]
 async fn a_caller_that_gives_up_costs_no_channel() {
     let node = broker::shared().await;
     let vhost = node.vhost().await;
