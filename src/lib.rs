@@ -57,3 +57,4 @@ pub mod worker;
 // Floor 5, assembly.
 pub mod app;
 pub mod config;
+pub mod operator;

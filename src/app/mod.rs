@@ -133,7 +133,11 @@ async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
 }
 
-async fn connect(config: &Config, metrics: &Arc<Metrics>) -> anyhow::Result<Arc<dyn Queue>> {
+/// Connects to the queue of these settings, in the background where it is a broker.
+///
+/// # Errors
+/// When the settings or the files of the queue cannot be used.
+pub async fn connect(config: &Config, metrics: &Arc<Metrics>) -> anyhow::Result<Arc<dyn Queue>> {
     let limits = Limits { soft_limit: config.queue.soft_limit, reserve: config.worker.reserve };
     let metrics = Arc::clone(metrics);
     let queue = match config.queue.backend {

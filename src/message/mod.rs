@@ -1,6 +1,7 @@
 //! What travels through the queue, and the words for how it ends.
 
 mod envelope;
+mod replay;
 
 pub use envelope::{ENVELOPE_VERSION, Envelope, Reason};
 

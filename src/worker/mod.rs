@@ -10,6 +10,8 @@ mod lane;
 mod late;
 mod record;
 
+pub use self::record::{Figures, Record};
+
 use std::{collections::HashMap, num::NonZeroU16, sync::Arc, time::Duration};
 
 use serde::Deserialize;

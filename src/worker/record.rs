@@ -16,37 +16,37 @@ use crate::{
 
 /// A stored outcome. `outcome` keeps its bytes exactly, so every callback try repeats them.
 #[derive(Serialize, Deserialize)]
-pub(super) struct Record<'a> {
+pub struct Record<'a> {
     /// How the trigger ended.
-    pub(super) status: Status,
+    pub status: Status,
     /// Its error code, for the log.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
-    pub(super) error: Option<&'a str>,
+    pub error: Option<&'a str>,
     /// Figures for the log line of the finished trigger.
-    pub(super) figures: Figures,
+    pub figures: Figures,
     /// The outcome's JSON.
     #[serde(borrow)]
-    pub(super) outcome: &'a RawValue,
+    pub outcome: &'a RawValue,
 }
 
 /// What the log says of a finished trigger.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-pub(super) struct Figures {
+pub struct Figures {
     /// From acceptance until the decision.
-    pub(super) decided_ms: u64,
+    pub decided_ms: u64,
     /// Calls of the model gateway.
-    pub(super) llm_calls: u32,
+    pub llm_calls: u32,
     /// Deliveries to a worker.
-    pub(super) work_attempts: u32,
+    pub work_attempts: u32,
     /// Tokens of the prompts; `None` where unknown.
-    pub(super) prompt_tokens: Option<u64>,
+    pub prompt_tokens: Option<u64>,
     /// Tokens of the answers.
-    pub(super) completion_tokens: Option<u64>,
+    pub completion_tokens: Option<u64>,
     /// Cost in US dollars; `None` where unknown.
     #[serde(default)]
-    pub(super) cost_usd: Option<f64>,
+    pub cost_usd: Option<f64>,
     /// Times of the stages.
-    pub(super) stages: Stages,
+    pub stages: Stages,
 }
 
 impl Figures {

@@ -30,6 +30,7 @@ const FLOORS: &[&[&str]] = &[
     &["admin", "ingress", "simulators", "worker"],
     &["config"],
     &["app"],
+    &["operator"],
 ];
 
 /// On these floors modules may know their siblings: words are made of words, and instruments of instruments.

@@ -308,9 +308,15 @@ fn the_demo_ends_with_0_only_if_every_trigger_ended_as_it_should() {
         .unwrap();
     let text = String::from_utf8_lossy(&demo.stdout);
     assert_eq!(demo.status.code(), Some(0), "{text}");
-    for expected in
-        ["\"status\": \"success\"", "\"status\": \"expired\"", "llm_unavailable", "403", "callback_rejected", "model "]
-    {
+    for expected in [
+        "\"status\": \"success\"",
+        "\"status\": \"expired\"",
+        "llm_unavailable",
+        "403",
+        "callback_rejected",
+        "under the same id",
+        "model ",
+    ] {
         assert!(text.contains(expected), "{expected} is missing in {text}");
     }
 }

@@ -21,6 +21,7 @@ mod house;
 mod ingress;
 mod injection;
 mod journey;
+mod operator;
 mod panics;
 mod prompts;
 mod queue;

@@ -1,7 +1,10 @@
 //! `cfr`: the operator's command.
 
 mod check_config;
+mod dead_letters;
 mod demo;
+mod explain;
+mod operate;
 mod render;
 mod send;
 mod serve;
@@ -28,6 +31,10 @@ enum Verb {
     Demo(demo::Arguments),
     /// Run ingress and worker in one process.
     Serve,
+    /// List, show, replay or purge what waits for an operator.
+    DeadLetters(dead_letters::Arguments),
+    /// Tell what happened to a trigger.
+    Explain(explain::Arguments),
     /// Tell what is wrong or doubtful about the settings; exit code 78 if they cannot be used.
     CheckConfig(check_config::Arguments),
     /// Show what the model would be asked for a trigger. Sends nothing.
@@ -43,6 +50,8 @@ fn main() -> ExitCode {
     let result = match verb {
         Verb::Serve => return serve::run(config),
         Verb::CheckConfig(arguments) => return check_config::run(config, &arguments),
+        Verb::DeadLetters(arguments) => dead_letters::run(config, &arguments),
+        Verb::Explain(arguments) => explain::run(config, &arguments),
         Verb::Demo(arguments) => demo::run(&arguments),
         Verb::Render(arguments) => render::run(config, &arguments),
         Verb::Sign(arguments) => sign::run(&arguments),

@@ -70,7 +70,8 @@ use crate::{
     trigger::TriggerId,
 };
 
-const FILE: &str = "queue.sqlite3";
+/// The name of its file in the directory.
+pub const FILE: &str = "queue.sqlite3";
 /// How long closing waits for the writer to finish what it has.
 const CLOSING: Duration = Duration::from_secs(10);
 const PATIENCE: Patience = Patience { to_enter: Duration::from_secs(5), to_commit: Duration::from_secs(5) };

@@ -1,5 +1,5 @@
 //! Both queue backends keep one contract: [`exercise`] states it, the siblings run it.
 
 mod embedded;
-mod exercise;
+pub(crate) mod exercise;
 mod rabbitmq;

@@ -25,7 +25,7 @@ enum Act {
     Expired,
     /// Not accepted: the signature is wrong.
     Forged,
-    /// Accepted and decided, but the receiver does not want it.
+    /// Accepted and decided, but the receiver does not want it until it is replayed.
     DeadLetter,
 }
 
@@ -57,7 +57,7 @@ pub(super) const SCENES: &[Scene] = &[
     },
     Scene { title: "A stranger signs with a wrong secret", message: "Let me in", act: Act::Forged },
     Scene {
-        title: "The receiver answers 410 Gone: the outcome waits in the dead letters",
+        title: "The receiver answers 410 Gone: the outcome waits in the dead letters; replayed, it is delivered",
         message: "Please change my address",
         act: Act::DeadLetter,
     },
@@ -127,6 +127,13 @@ impl Scene {
         let reason = stage.dead_letter(&id).await?;
         say(&indented("dead", &format!("{id}: {reason}")));
         ensure!(reason == "callback_rejected", "the reason is another");
+        let calls = stage.simulators.llm.calls();
+        say(&indented("replay", &format!("cfr dead-letters replay {id}")));
+        stage.replay(&id).await?;
+        let outcome = stage.callback(&id).await?.outcome();
+        say(&indented("callback", &format!("{}: {} under the same id", outcome["triggerId"], outcome["status"])));
+        ensure!(outcome["status"] == "success", "the status is {}, not success", outcome["status"]);
+        ensure!(stage.simulators.llm.calls() == calls, "the model was asked again");
         Ok(())
     }
 }

@@ -10,6 +10,10 @@ use cognigy_fallback_router::{
     app::{self, Running},
     config::{self, Role, Sources},
     http_client::{self, ClientConfig},
+    operator::{
+        self, Operator,
+        dead_letters::{self, Filter, Order},
+    },
     secret::Secret,
     shutdown::Shutdown,
     signature::{Scheme, request_headers},
@@ -142,6 +146,19 @@ impl Stage {
             }
         };
         tokio::time::timeout(PATIENCE, letter).await.context("no dead letter came")?
+    }
+
+    /// Replays the dead letter of a trigger, as `cfr dead-letters replay ID` does.
+    pub(super) async fn replay(&self, trigger_id: &str) -> anyhow::Result<()> {
+        let sources = Sources { file: None, environment: self.environment.clone() };
+        let config = config::load_unchecked(&sources)?;
+        let queue = operator::open_queue(&config).await?;
+        let filter = Filter { ids: vec![trigger_id.parse()?], ..Filter::default() };
+        let order = Order { filter, limit: 1, pause: None, stop: self.shutdown.drain.clone() };
+        let done = dead_letters::replay(&*queue, &order, &config, &Operator("demo".to_owned())).await;
+        queue.close().await;
+        anyhow::ensure!(done.ids.len() == 1, "it was not replayed: {done:?}");
+        Ok(())
     }
 
     /// Ends everything.

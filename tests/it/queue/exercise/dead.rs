@@ -144,7 +144,7 @@ async fn take(queue: &Arc<dyn Queue>, count: usize) -> Vec<DeadDelivery> {
 }
 
 /// Publishes and dead-letters that many.
-pub(super) async fn bury(queue: &Arc<dyn Queue>, count: u32) -> Vec<Message> {
+pub(crate) async fn bury(queue: &Arc<dyn Queue>, count: u32) -> Vec<Message> {
     let sent = messages(count);
     publish(queue, Lane::Outcome, &sent).await;
     let mut outcome = consumer(queue, Lane::Outcome, 1).await;

@@ -1,0 +1,36 @@
+//! `cfr explain`: what happened to a trigger.
+
+use std::path::PathBuf;
+
+use cognigy_fallback_router::{
+    operator::{
+        dead_letters::{self, Filter, MOST},
+        explain,
+    },
+    trigger::TriggerId,
+};
+
+use crate::{operate::operate, say};
+
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// The trigger's id, as the 202 answer gave it.
+    id: TriggerId,
+}
+
+pub(crate) fn run(file: Option<PathBuf>, arguments: &Arguments) -> anyhow::Result<()> {
+    let id = arguments.id;
+    operate(file, async |desk| {
+        let filter = Filter { ids: vec![id], ..Filter::default() };
+        let letters = dead_letters::list(&*desk.queue, &filter).await?;
+        for letter in &letters {
+            say(&explain::timeline(letter).join("\n"));
+        }
+        if letters.is_empty() {
+            let all = desk.queue.depths().await?.dead;
+            let looked_at = MOST.min(usize::try_from(all).unwrap_or(MOST));
+            say(&explain::unknown(id, looked_at, all).join("\n"));
+        }
+        Ok(())
+    })
+}
