@@ -6,7 +6,7 @@ use bytes::Bytes;
 use lapin::{Acker, Channel, message::BasicGetMessage, options::BasicGetOptions};
 
 use super::{
-    headers,
+    declare, headers,
     limit::{CALL, bounded},
     publisher::Outbox,
     session::Session,
@@ -64,7 +64,7 @@ async fn close(channel: Channel) {
 }
 
 async fn depth(channel: &Channel, queue: &str) -> Result<u64, QueueError> {
-    topology::depth(channel, queue).await.map_err(|fault| QueueError::Unreachable(format!("queue {queue}: {fault}")))
+    declare::depth(channel, queue).await.map_err(|fault| QueueError::Unreachable(format!("queue {queue}: {fault}")))
 }
 
 async fn count(channel: &Channel) -> Result<Depths, QueueError> {

@@ -2,12 +2,13 @@
 //!
 //! [`topology`] says what there is at the broker, [`headers`] how a message looks on the wire. One connection publishes
 //! (`publisher`, over the `channels` pool) and is asked every second how the broker is (`pulse`); another one consumes
-//! (`consumer`, `settlement`), because under an alarm the broker stops reading from connections that publish, acks and
-//! all. Both are kept by a supervisor (`session`).
+//! (`pump`, `consumer`, `settlement`), because under an alarm the broker stops reading from connections that publish,
+//! acks and all. Each is a `session`, made again by its `supervisor`.
 
 mod admission;
 mod channels;
 mod consumer;
+mod declare;
 mod endpoint;
 mod headers;
 mod hello;
@@ -17,8 +18,10 @@ mod parcel;
 mod presence;
 mod publisher;
 mod pulse;
+mod pump;
 mod session;
 mod settlement;
+mod supervisor;
 mod topology;
 
 use std::{
@@ -34,12 +37,13 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use self::{
-    consumer::Pump,
     endpoint::Endpoint,
     presence::Presence,
     publisher::{Outbox, RabbitPublisher},
     pulse::Pulse,
-    session::{Link, Session, Supervisor, Tenant},
+    pump::Pump,
+    session::{Link, Session},
+    supervisor::{Supervisor, Tenant},
 };
 use super::{Consumer, DeadDelivery, Depths, Limits, Publisher, Queue, QueueError};
 use crate::{

@@ -14,9 +14,11 @@ use tokio::{
 
 use super::{
     admission::Admission,
+    declare,
     limit::{CALL, Fault, bounded},
     presence::Presence,
-    session::{Session, Tenant},
+    session::Session,
+    supervisor::Tenant,
     topology,
 };
 use crate::{message::Lane, queue::QueueError};
@@ -55,7 +57,7 @@ impl Pulse {
             _ => bounded("channel.open", CALL, session.connection.create_channel()).await?,
         };
         canary(&open).await?;
-        let depth = topology::depth(&open, topology::lane_queue(Lane::Work)).await?;
+        let depth = declare::depth(&open, topology::lane_queue(Lane::Work)).await?;
         self.admission.read(depth, Instant::now());
         *channel = Some(open);
         Ok(())
@@ -76,7 +78,7 @@ impl Tenant for Pulse {
     }
 
     async fn move_in(&self, connection: &Connection) -> Result<(), QueueError> {
-        topology::ensure(connection, self.declare).await
+        declare::ensure(connection, self.declare).await
     }
 
     async fn live_in(&self, session: &Session) -> QueueError {
@@ -101,7 +103,7 @@ impl Tenant for Pulse {
             if silent >= SILENT_BEATS {
                 return QueueError::Unreachable("the broker does not answer".into());
             }
-            if doubted && let Err(error) = topology::ensure(&session.connection, self.declare).await {
+            if doubted && let Err(error) = declare::ensure(&session.connection, self.declare).await {
                 return error;
             }
         }

@@ -69,12 +69,13 @@ impl RabbitSettlement {
         }
     }
 
-    /// Stores a copy or a result, then forgets the delivery; on failure gives it back after a pause.
+    /// Stores a copy or a result, then forgets the delivery; on failure gives it back after a pause. `Ok` means stored:
+    /// what no longer is ours to settle is not stored either, since it is in somebody else's hands already.
     async fn replace(&mut self, parcel: impl Fn() -> Parcel, counted_as: SettledAs) -> Result<Settled, QueueError> {
         if !self.is_live() {
             self.settled = true;
             self.outbox().metrics.acks_lost.inc();
-            return Ok(Settled::WillReturn);
+            return Err(QueueError::Unreachable("the delivery was lost with its channel".into()));
         }
         let stored = self.outbox().store_patiently(parcel, || self.is_live()).await;
         if let Err(error) = stored {
@@ -147,13 +148,6 @@ impl Settlement for RabbitSettlement {
     }
 
     async fn hand_over(mut self: Box<Self>, lane: Lane, message: &Message) -> Result<Settled, QueueError> {
-        if !self.is_live() {
-            // `Ok` would claim that the message was stored; storing it now would make a second outcome, since the
-            // delivery is somebody else's already.
-            self.settled = true;
-            self.outbox().metrics.acks_lost.inc();
-            return Err(QueueError::Unreachable("the delivery was lost with its channel".into()));
-        }
         let reserve = self.outbox().reserve;
         self.replace(|| Parcel::to_lane(lane, message, reserve), SettledAs::Ack).await
     }

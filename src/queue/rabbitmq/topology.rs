@@ -22,13 +22,11 @@
 //!   worth more than one small write a second.
 
 use lapin::{
-    Channel, Connection, ExchangeKind,
-    options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions},
+    ExchangeKind,
     types::{AMQPValue, FieldTable},
 };
 
-use super::limit::{CALL, Fault, bounded};
-use crate::{message::Lane, queue::QueueError};
+use crate::message::Lane;
 
 /// Where publishers send.
 pub(super) const IN: &str = "fr.in";
@@ -80,9 +78,10 @@ pub(super) fn delay_queues() -> impl Iterator<Item = String> {
 }
 
 /// A queue to be declared.
-struct Queue {
-    name: String,
-    bindings: Vec<(&'static str, String)>,
+pub(super) struct Queue {
+    pub(super) name: String,
+    /// Exchange and routing key of each.
+    pub(super) bindings: Vec<(&'static str, String)>,
     arguments: Vec<(&'static str, AMQPValue)>,
 }
 
@@ -102,6 +101,11 @@ impl Queue {
         self
     }
 
+    /// The arguments, as declared.
+    pub(super) fn arguments(&self) -> FieldTable {
+        table(&self.arguments)
+    }
+
     /// All four arguments, always: at-least-once without `reject-publish` silently is at-most-once.
     fn dead_lettering_to(self, key: &str) -> Self {
         self.with("x-dead-letter-exchange", text(DLX))
@@ -111,8 +115,19 @@ impl Queue {
     }
 }
 
-/// Targets of dead-lettering before their sources.
-fn queues() -> Vec<Queue> {
+/// The exchanges to be declared, before the queues.
+pub(super) fn exchanges() -> [(&'static str, ExchangeKind, FieldTable); 4] {
+    let alternate = || table(&[("alternate-exchange", text(UNROUTED))]);
+    [
+        (UNROUTED, ExchangeKind::Fanout, FieldTable::default()),
+        (IN, ExchangeKind::Direct, alternate()),
+        (DLX, ExchangeKind::Direct, alternate()),
+        (PROBE, ExchangeKind::Fanout, FieldTable::default()),
+    ]
+}
+
+/// The queues to be declared, targets of dead-lettering before their sources.
+pub(super) fn queues() -> Vec<Queue> {
     let lane = |lane: Lane| Queue::new(lane_queue(lane), i32::try_from(lane.delivery_limit()).unwrap_or(i32::MAX));
     let mut queues = vec![
         Queue::new(UNROUTED, TERMINAL_LIMIT).bound(UNROUTED, ""),
@@ -136,81 +151,6 @@ fn queues() -> Vec<Queue> {
     let probe = Queue::new(PROBE, TERMINAL_LIMIT).bound(PROBE, "").with("x-max-length", number(1));
     queues.push(probe.with("x-overflow", text("drop-head")).with("x-message-ttl", number(1_000)));
     queues
-}
-
-/// Makes sure that everything is there: declares it, or where that is not allowed, looks.
-///
-/// # Errors
-/// `Unusable` when a queue is missing or was declared with other arguments, naming it; else `Unreachable`.
-pub(super) async fn ensure(connection: &Connection, declare: bool) -> Result<(), QueueError> {
-    let channel = bounded("channel.open", CALL, connection.create_channel())
-        .await
-        .map_err(|fault| fault.into_error("the topology"))?;
-    let done = if declare { declare_all(&channel).await } else { look_for_all(&channel).await };
-    if done.is_ok() {
-        let _ = bounded("channel.close", CALL, channel.close(200, "declared".into())).await;
-    }
-    done
-}
-
-async fn declare_all(channel: &Channel) -> Result<(), QueueError> {
-    let alternate = || table(&[("alternate-exchange", text(UNROUTED))]);
-    for (name, kind, arguments) in [
-        (UNROUTED, ExchangeKind::Fanout, FieldTable::default()),
-        (IN, ExchangeKind::Direct, alternate()),
-        (DLX, ExchangeKind::Direct, alternate()),
-        (PROBE, ExchangeKind::Fanout, FieldTable::default()),
-    ] {
-        let options = ExchangeDeclareOptions { durable: true, ..Default::default() };
-        let declared = channel.exchange_declare(name.into(), kind, options, arguments);
-        bounded("exchange.declare", CALL, declared).await.map_err(|fault| fault.into_error(&exchange_named(name)))?;
-    }
-    for queue in queues() {
-        declare_queue(channel, &queue).await.map_err(|fault| fault.into_error(&queue_named(&queue.name)))?;
-    }
-    Ok(())
-}
-
-async fn declare_queue(channel: &Channel, queue: &Queue) -> Result<(), Fault> {
-    let name = queue.name.as_str();
-    let options = QueueDeclareOptions::durable();
-    bounded("queue.declare", CALL, channel.queue_declare(name.into(), options, table(&queue.arguments))).await?;
-    for (exchange, key) in &queue.bindings {
-        let options = QueueBindOptions::default();
-        let bound = channel.queue_bind(name.into(), (*exchange).into(), key.as_str().into(), options, table(&[]));
-        bounded("queue.bind", CALL, bound).await?;
-    }
-    Ok(())
-}
-
-async fn look_for_all(channel: &Channel) -> Result<(), QueueError> {
-    for queue in queues() {
-        let options = QueueDeclareOptions::durable().passive();
-        let looked = channel.queue_declare(queue.name.as_str().into(), options, FieldTable::default());
-        if let Err(fault) = bounded("queue.declare", CALL, looked).await {
-            let place = queue_named(&queue.name);
-            return Err(match fault.is_missing() {
-                true => QueueError::Unusable(format!("{place}: missing, and declaring is off")),
-                false => fault.into_error(&place),
-            });
-        }
-    }
-    Ok(())
-}
-
-/// Ready messages of a queue.
-pub(super) async fn depth(channel: &Channel, queue: &str) -> Result<u64, Fault> {
-    let options = QueueDeclareOptions::durable().passive();
-    let looked = channel.queue_declare(queue.into(), options, FieldTable::default());
-    bounded("queue.declare", CALL, looked).await.map(|queue| u64::from(queue.message_count()))
-}
-
-fn queue_named(name: &str) -> String {
-    format!("queue {name}")
-}
-
-fn exchange_named(name: &str) -> String {
-    format!("exchange {name}")
 }
 
 fn text(text: &str) -> AMQPValue {

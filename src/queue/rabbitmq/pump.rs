@@ -1,0 +1,230 @@
+//! Consuming one lane, through reconnects, closed channels and cancelled consumers.
+
+use std::{num::NonZeroU16, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use lapin::{
+    message::Delivery as RawDelivery,
+    options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions},
+    types::FieldTable,
+};
+use tokio::{
+    sync::mpsc::{self, OwnedPermit},
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    consumer::RabbitConsumer,
+    headers,
+    limit::{CALL, FAREWELL, Fault, bounded},
+    parcel::now,
+    presence::Presence,
+    publisher::Outbox,
+    session::{Link, Session, whereabouts},
+    settlement::{RabbitSettlement, Subscription},
+    topology,
+};
+use crate::{
+    message::{Lane, Message},
+    metrics::labels::Reconnect,
+    queue::{Delivery, QueueError},
+};
+
+/// First and longest wait before the next try to subscribe.
+const BACK_OFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
+
+/// What goes to the application.
+pub(super) type Handed = Result<Delivery, QueueError>;
+type Taken = (OwnedPermit<Handed>, Option<lapin::Result<RawDelivery>>);
+type Subscribed = (Arc<Subscription>, lapin::Consumer);
+
+/// Subscribes, again and again, and hands deliveries out one at a time. A task of its own, so that nothing of it is
+/// lost when the application drops a `next()`.
+pub(super) struct Pump {
+    pub(super) lane: Lane,
+    pub(super) slots: NonZeroU16,
+    pub(super) link: Link,
+    pub(super) outbox: Arc<Outbox>,
+    pub(super) presence: Arc<Presence>,
+}
+
+impl Pump {
+    /// Begins to consume in the background.
+    pub(super) fn start(self, closing: &CancellationToken) -> RabbitConsumer {
+        let (hand, handed) = mpsc::channel(1);
+        let stop = closing.child_token();
+        let metrics = Arc::clone(&self.outbox.metrics);
+        let counted = self.presence.consumer();
+        let stopped = stop.clone();
+        let pump = tokio::spawn(async move {
+            let _counted = counted;
+            self.run(hand, stopped).await;
+        });
+        RabbitConsumer { handed, pump: Some(pump), metrics, _stop_on_drop: stop.clone().drop_guard(), stop }
+    }
+
+    async fn run(mut self, hand: mpsc::Sender<Handed>, stop: CancellationToken) {
+        let (mut wait, mut proved) = (Duration::ZERO, false);
+        loop {
+            let subscribed = tokio::select! {
+                () = stop.cancelled() => return,
+                subscribed = self.subscribed(wait, proved, &hand) => subscribed,
+            };
+            let Some((subscription, stream)) = subscribed else { return };
+            if !self.consume(&subscription, stream, &hand, &stop).await {
+                return;
+            }
+            self.note_end(&subscription.session);
+            (wait, proved) = (BACK_OFF.0, true);
+        }
+    }
+
+    /// Tries until there is a subscription; `None` when the queue or the consumer was closed. What an operator must
+    /// heal is handed out, and tried again; but not once the consumer was `proved` to be right: then it is the broker
+    /// that is not itself (users and rights may come from elsewhere), and is waited for.
+    async fn subscribed(
+        &mut self,
+        mut wait: Duration,
+        proved: bool,
+        hand: &mpsc::Sender<Handed>,
+    ) -> Option<Subscribed> {
+        loop {
+            tokio::time::sleep(wait.mul_f64(0.5 + 0.5 * rand::random::<f64>())).await;
+            wait = (wait * 2).clamp(BACK_OFF.0, BACK_OFF.1);
+            let error = match self.session().await {
+                Ok(session) => match self.subscribe(&session?).await {
+                    Ok(subscribed) => return Some(subscribed),
+                    Err(error) => error,
+                },
+                Err(error) => error,
+            };
+            if !proved && matches!(error, QueueError::Unusable(_)) {
+                hand.send(Err(error)).await.ok()?;
+            }
+        }
+    }
+
+    fn note_end(&self, session: &Session) {
+        if !session.lost.is_cancelled() {
+            self.outbox.metrics.queue_reconnects.get(Reconnect::Channel).inc();
+            self.outbox.pulse.doubt_topology();
+        }
+    }
+
+    /// A session to consume on, once there is one to publish on as well: without it nothing could be handed over, and
+    /// the queues may not be declared yet.
+    async fn session(&mut self) -> Result<Option<Arc<Session>>, QueueError> {
+        if self.outbox.link.clone().session().await?.is_none() {
+            return Ok(None);
+        }
+        self.link.session().await
+    }
+
+    async fn subscribe(&self, session: &Arc<Session>) -> Result<Subscribed, QueueError> {
+        let queue = topology::lane_queue(self.lane);
+        match self.try_to_subscribe(session, queue).await {
+            Ok(subscribed) => Ok(subscribed),
+            Err(fault) => {
+                tracing::warn!(queue, error = %fault, "cannot consume");
+                if fault.is_missing() {
+                    self.outbox.pulse.doubt_topology();
+                }
+                Err(fault.into_error(queue))
+            }
+        }
+    }
+
+    async fn try_to_subscribe(&self, session: &Arc<Session>, queue: &str) -> Result<Subscribed, Fault> {
+        let channel = bounded("channel.open", CALL, session.connection.create_channel()).await?;
+        // Before consuming: without a bound lapin takes the whole queue into memory.
+        bounded("basic.qos", CALL, channel.basic_qos(self.slots.get(), BasicQosOptions::default())).await?;
+        let tag = format!("{} {}", self.lane.as_str(), whereabouts());
+        let options = BasicConsumeOptions::default();
+        let consuming = channel.basic_consume(queue.into(), tag.into(), options, FieldTable::default());
+        let stream = bounded("basic.consume", CALL, consuming).await?;
+        let (session, outbox) = (Arc::clone(session), Arc::clone(&self.outbox));
+        Ok((Arc::new(Subscription { channel, session, lane: self.lane, outbox }), stream))
+    }
+
+    /// Hands out deliveries until the subscription ends; `false` when no more are wanted.
+    async fn consume(
+        &self,
+        subscription: &Arc<Subscription>,
+        mut stream: lapin::Consumer,
+        hand: &mpsc::Sender<Handed>,
+        stop: &CancellationToken,
+    ) -> bool {
+        let _counted = self.presence.consuming();
+        let queue = topology::lane_queue(self.lane);
+        tracing::info!(queue, slots = self.slots, generation = subscription.session.generation, "consuming");
+        loop {
+            let taken = tokio::select! {
+                taken = self.take(&mut stream, hand) => taken,
+                () = subscription.session.lost.cancelled() => return true,
+                () = stop.cancelled() => return self.unsubscribe(subscription, stream).await,
+            };
+            let Some((room, delivery)) = taken else { return self.unsubscribe(subscription, stream).await };
+            match delivery {
+                Some(Ok(delivery)) => self.receive(delivery, subscription, room),
+                Some(Err(error)) => {
+                    tracing::warn!(queue, %error, "the consumer's channel was closed");
+                    return true;
+                }
+                None => {
+                    tracing::warn!(queue, "the broker cancelled the consumer");
+                    return true;
+                }
+            }
+        }
+    }
+
+    /// The next delivery, once there is room for it and its result can be stored; `None` when nobody wants it any more.
+    /// Until then it stays in lapin's buffer, where it costs none of its returns. Outcomes are taken all the same:
+    /// they are posted, not stored.
+    async fn take(&self, stream: &mut lapin::Consumer, hand: &mpsc::Sender<Handed>) -> Option<Taken> {
+        let room = hand.clone().reserve_owned().await.ok()?;
+        if self.lane != Lane::Outcome {
+            self.outbox.usable().await;
+        }
+        Some((room, stream.next().await))
+    }
+
+    /// Ends the subscription; what was prefetched goes back, while begun deliveries keep their channel.
+    async fn unsubscribe(&self, subscription: &Arc<Subscription>, mut stream: lapin::Consumer) -> bool {
+        let cancelled = subscription.channel.basic_cancel(stream.tag(), BasicCancelOptions::default());
+        let _ = bounded("basic.cancel", FAREWELL, cancelled).await;
+        while let Ok(Some(Ok(delivery))) = timeout(FAREWELL, stream.next()).await {
+            drop(RabbitSettlement::new(delivery.acker, 0, Arc::clone(subscription)));
+        }
+        false
+    }
+
+    fn receive(&self, delivery: RawDelivery, subscription: &Arc<Subscription>, room: OwnedPermit<Handed>) {
+        let RawDelivery { properties, data, acker, redelivered, .. } = delivery;
+        let returns = headers::returns(&properties).max(redelivered.into());
+        let settlement = RabbitSettlement::new(acker, returns, Arc::clone(subscription));
+        let body = Bytes::from(data);
+        let queue = topology::lane_queue(self.lane);
+        let envelope = match headers::decode(&properties, queue) {
+            Ok(envelope) => envelope,
+            Err(unreadable) => {
+                tracing::warn!(
+                    queue,
+                    header = unreadable.0,
+                    "a message without readable headers goes to the dead letters"
+                );
+                tokio::spawn(async move { settlement.park(&properties, body).await });
+                return;
+            }
+        };
+        let message = Message { envelope, body };
+        let rest = message.envelope.not_before.map(|moment| moment.since(now())).unwrap_or_default();
+        if rest > Duration::ZERO && !self.lane.delays().is_empty() {
+            tokio::spawn(async move { settlement.wait_on(&message, rest).await });
+            return;
+        }
+        room.send(Ok(Delivery::new(message, returns, Box::new(settlement))));
+    }
+}
