@@ -8,7 +8,10 @@ use std::{net::SocketAddr, process::ExitCode, sync::Arc, time::SystemTime};
 use anyhow::Context as _;
 use tokio::{net::TcpListener, task::JoinHandle};
 
-use self::{parts::ingress_profiles, services::Services};
+use self::{
+    parts::{ingress_profiles, ingress_tls},
+    services::Services,
+};
 use crate::{
     admin::{Duty, Health},
     config::{self, Backend, Config, Loaded, Role, Sources},
@@ -103,6 +106,7 @@ pub async fn start(config: &Config, role: Role, shutdown: Shutdown) -> anyhow::R
     let metrics = Arc::new(Metrics::new(role.as_str()).context("metrics")?);
     let ingress_profiles = if role.accepts() { Some(ingress_profiles(config)?) } else { None };
     let worker_profiles = if role.works() { Some(worker_profiles(config, &metrics)?) } else { None };
+    let tls = ingress_tls(config, role)?;
     let queue = connect(config, &metrics).await?;
 
     let admin = bind(config.admin.listen).await?;
@@ -120,7 +124,7 @@ pub async fn start(config: &Config, role: Role, shutdown: Shutdown) -> anyhow::R
         let since = EpochMs::from(SystemTime::now()).minus(config.ingress.known_for);
         let accepted = queue.accepted_since(since).await.unwrap_or_default();
         let ingress = Ingress::new(&config.ingress, profiles, queue.publisher(), accepted, Arc::clone(&metrics));
-        services.ingress(listener, config, ingress);
+        services.ingress(listener, tls, config, ingress);
     }
     if let Some(profiles) = worker_profiles {
         services.worker(config, Worker::new(profiles, metrics));

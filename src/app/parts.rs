@@ -9,7 +9,9 @@ use crate::{
     config::{self, Config, Role},
     decision::DecisionSchema,
     egress::Egress,
-    history, ingress,
+    history,
+    http_server::Tls,
+    ingress,
     llm::LlmClient,
     metrics::Metrics,
     pipeline::{self, Confidential, HistoryLimits, Pipeline},
@@ -27,6 +29,7 @@ use crate::{
 /// As [`start`], for everything but ports and the queue.
 pub fn try_parts(config: &Config, role: Role) -> anyhow::Result<()> {
     if role.accepts() {
+        ingress_tls(config, role)?;
         ingress_profiles(config)?;
     }
     if role.works() {
@@ -52,6 +55,11 @@ fn history_limits(profile: &config::Profile) -> HistoryLimits {
         max_characters: profile.history.max_characters,
         timeout: profile.history.timeout,
     }
+}
+
+pub(super) fn ingress_tls(config: &Config, role: Role) -> anyhow::Result<Option<Tls>> {
+    let files = config.ingress.tls.as_ref().filter(|_| role.accepts());
+    files.map(Tls::read).transpose().context("ingress.tls")
 }
 
 pub(super) fn ingress_profiles(config: &Config) -> anyhow::Result<HashMap<String, ingress::Profile>> {

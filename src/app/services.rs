@@ -7,7 +7,7 @@ use tokio::{net::TcpListener, task::JoinHandle};
 use crate::{
     admin::{self, Health},
     config::Config,
-    http_server,
+    http_server::{self, Tls},
     ingress::{self, Ingress},
     queue::Queue,
     shutdown::Shutdown,
@@ -34,9 +34,9 @@ impl Services {
         self.admin = Some(tokio::spawn(http_server::serve(listener, router, admin::LIMITS, self.admin_end.clone())));
     }
 
-    pub(super) fn ingress(&mut self, listener: TcpListener, config: &Config, ingress: Ingress) {
+    pub(super) fn ingress(&mut self, listener: TcpListener, tls: Option<Tls>, config: &Config, ingress: Ingress) {
         let router = ingress::router(Arc::new(ingress));
-        let serving = http_server::serve(listener, router, config.ingress.limits, self.shutdown.clone());
+        let serving = http_server::serve_tls(listener, tls, router, config.ingress.limits, self.shutdown.clone());
         self.working.spawn(async { Ok(serving.await) });
     }
 

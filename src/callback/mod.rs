@@ -2,7 +2,7 @@
 
 mod webhook;
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -29,6 +29,9 @@ pub struct Config {
     /// Limit for the whole exchange.
     #[serde(with = "humantime_serde")]
     pub timeout: Duration,
+    /// PEM file with authorities to trust beside the system's.
+    #[serde(default)]
+    pub ca_file: Option<PathBuf>,
     /// What may be reached.
     pub egress: EgressConfig,
 }

@@ -10,7 +10,7 @@ use url::Url;
 use super::{Callback, CallbackError, Config, StoredOutcome};
 use crate::{
     egress::Egress,
-    http_client::{self, ClientConfig, Limits, UpstreamError, exchange},
+    http_client::{self, ClientConfig, Limits, Roots, UpstreamError, exchange},
     metrics::{Metrics, labels::Upstream},
     signature::Signer,
     time::EpochMs,
@@ -35,6 +35,7 @@ impl Webhook {
             connect_timeout: config.connect_timeout,
             timeout: config.timeout,
             https_only: !config.egress.allow_http,
+            roots: Roots::read(config.ca_file.as_deref())?,
         };
         Ok(Self {
             client: http_client::build_resolving(&client, egress.resolver())?,

@@ -37,6 +37,13 @@ pub struct Answer {
 }
 
 impl Answer {
+    /// An answer that nobody gave, for `tests/fuzz`.
+    #[cfg(fuzzing)]
+    #[must_use]
+    pub fn made(status: StatusCode, headers: HeaderMap, body: Bytes) -> Self {
+        Self { status, headers, body: Ok(body) }
+    }
+
     /// The body as far as it could be read completely; empty otherwise. Use [`Answer::success`] where it matters.
     #[must_use]
     pub fn body(&self) -> &[u8] {

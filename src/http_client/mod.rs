@@ -3,6 +3,7 @@
 mod exchange;
 mod failure;
 mod retry_after;
+mod roots;
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,6 +12,7 @@ use reqwest::{dns::Resolve, redirect::Policy};
 pub use exchange::{Answer, Limits, exchange, read_limited};
 pub use failure::UpstreamError;
 pub use retry_after::retry_after;
+pub use roots::Roots;
 
 /// What we call ourselves towards others.
 const USER_AGENT: &str = concat!("cognigy-fallback-router/", env!("CARGO_PKG_VERSION"));
@@ -31,6 +33,8 @@ pub struct ClientConfig {
     pub timeout: Duration,
     /// Refuse `http://` URLs.
     pub https_only: bool,
+    /// Authorities to trust beside the system's.
+    pub roots: Roots,
 }
 
 /// Builds a client: no redirects, no proxies from the environment, idle connections kept for reuse.
@@ -64,6 +68,7 @@ fn configured(config: &ClientConfig) -> reqwest::ClientBuilder {
         .pool_idle_timeout(IDLE_TIMEOUT)
         .pool_max_idle_per_host(IDLE_PER_HOST)
         .tcp_nodelay(true)
+        .tls_certs_merge(config.roots.0.iter().cloned())
 }
 
 /// Chooses aws-lc-rs for this process, unless something chose before. Two providers are in the dependency tree, so

@@ -3,6 +3,7 @@
 //! `axum::serve` has none of these limits; a stranger could hold its sockets for ever.
 
 mod patience;
+mod tls;
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
@@ -11,17 +12,20 @@ use http::Request;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
-    server::graceful::GracefulShutdown,
+    server::graceful::{GracefulShutdown, Watcher},
 };
 use serde::Deserialize;
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
     time::timeout,
 };
+use tokio_util::sync::CancellationToken;
 use tower_service::Service as _;
 
 use self::patience::{Patience, Patient};
+pub use self::tls::{Tls, TlsFiles};
 use crate::shutdown::Shutdown;
 
 /// What a listener puts up with.
@@ -45,8 +49,21 @@ pub struct Limits {
 
 /// Answers requests until the shutdown has run its course. Returns true when every request in flight was finished.
 pub async fn serve(listener: TcpListener, router: Router, limits: Limits, shutdown: Shutdown) -> bool {
+    serve_tls(listener, None, router, limits, shutdown).await
+}
+
+/// Does the same as [`serve`], over TLS where there is an identity. The handshake counts as a part of the first header.
+pub async fn serve_tls(
+    listener: TcpListener,
+    tls: Option<Tls>,
+    router: Router,
+    limits: Limits,
+    shutdown: Shutdown,
+) -> bool {
     let connections = Arc::new(Semaphore::new(limits.connections));
     let graceful = GracefulShutdown::new();
+    let server = Server { router, tls, limits, closed: CancellationToken::new() };
+    let _closed = server.closed.clone().drop_guard();
     let closing = async {
         shutdown.drain.cancelled().await;
         tokio::select! {
@@ -65,12 +82,13 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, shutdo
             biased;
             () = &mut closing => break,
             Some((accepted, permit)) = accepted => match accepted {
-                Ok((stream, _)) => serve_connection(stream, router.clone(), limits, permit, &graceful),
+                Ok((stream, _)) => server.connection(stream, permit, graceful.watcher()),
                 Err(problem) => pause_after(&problem).await,
             },
         }
     }
     drop(listener);
+    server.closed.cancel();
     tokio::select! {
         finished = timeout(limits.drain_timeout, graceful.shutdown()) => finished.is_ok(),
         () = shutdown.abort.cancelled() => false,
@@ -83,16 +101,43 @@ async fn pause_after(problem: &std::io::Error) {
     tokio::time::sleep(Duration::from_millis(50)).await;
 }
 
-fn serve_connection(
-    stream: TcpStream,
+/// What every connection needs.
+struct Server {
     router: Router,
+    tls: Option<Tls>,
     limits: Limits,
-    permit: OwnedSemaphorePermit,
-    graceful: &GracefulShutdown,
-) {
-    let _ = stream.set_nodelay(true);
-    let patience = Arc::new(Patience::new(limits.header_timeout, limits.idle_timeout));
-    let io = TokioIo::new(Patient::new(stream, Arc::clone(&patience)));
+    /// No more connections are taken; who is still shaking hands need not go on.
+    closed: CancellationToken,
+}
+
+impl Server {
+    fn connection(&self, stream: TcpStream, permit: OwnedSemaphorePermit, watcher: Watcher) {
+        let _ = stream.set_nodelay(true);
+        let patience = Arc::new(Patience::new(self.limits.header_timeout, self.limits.idle_timeout));
+        let stream = Patient::new(stream, Arc::clone(&patience));
+        let (router, tls, closed) = (self.router.clone(), self.tls.clone(), self.closed.clone());
+        tokio::spawn(async move {
+            let _permit = permit;
+            match tls {
+                None => answer(stream, router, patience, watcher).await,
+                Some(Tls(acceptor)) => tokio::select! {
+                    shaken = acceptor.accept(stream) => {
+                        if let Ok(stream) = shaken {
+                            answer(stream, router, patience, watcher).await;
+                        }
+                    }
+                    () = closed.cancelled() => {}
+                },
+            }
+        });
+    }
+}
+
+/// Answers the requests of one connection. What goes wrong on it is the peer's affair.
+async fn answer<S>(stream: S, router: Router, patience: Arc<Patience>, watcher: Watcher)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let service = service_fn(move |request: Request<Incoming>| {
         let answering = patience.answering();
         let mut router = router.clone();
@@ -107,11 +152,6 @@ fn serve_connection(
         .timer(TokioTimer::new())
         .header_read_timeout(None)
         .max_buf_size(32 * 1024)
-        .serve_connection(io, service);
-    let connection = graceful.watch(connection);
-    tokio::spawn(async move {
-        // What goes wrong on one connection is the peer's affair.
-        let _ = connection.await;
-        drop(permit);
-    });
+        .serve_connection(TokioIo::new(stream), service);
+    let _ = watcher.watch(connection).await;
 }

@@ -12,7 +12,12 @@ use axum::{Router, routing::post};
 use serde::Deserialize;
 
 use crate::{
-    egress::Egress, http_server::Limits, metrics::Metrics, queue::Publisher, signature::Verifier, time::EpochMs,
+    egress::Egress,
+    http_server::{Limits, TlsFiles},
+    metrics::Metrics,
+    queue::Publisher,
+    signature::Verifier,
+    time::EpochMs,
     trigger::TriggerId,
 };
 
@@ -35,6 +40,9 @@ pub struct Config {
     pub known_for: Duration,
     /// How many such ids are kept.
     pub known_most: usize,
+    /// The listener's TLS identity; without it plain HTTP, for behind a proxy.
+    #[serde(default)]
+    pub tls: Option<TlsFiles>,
     /// Limits of the listener's connections.
     pub limits: Limits,
 }

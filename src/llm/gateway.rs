@@ -19,7 +19,7 @@ use super::{
     reply::{self, Reply, Unusable},
 };
 use crate::{
-    http_client::{self, ClientConfig, Limits, UpstreamError, exchange},
+    http_client::{self, ClientConfig, Limits, Roots, UpstreamError, exchange},
     metrics::{
         Metrics,
         labels::{Finish, TokenDirection, Upstream},
@@ -57,6 +57,7 @@ impl Gateway {
             connect_timeout: config.connect_timeout,
             timeout: config.attempt_timeout,
             https_only: url.scheme() == "https",
+            roots: Roots::read(config.ca_file.as_deref())?,
         })?;
         let (attempt_timeout, budget) = (config.attempt_timeout, config.budget.map(Budget::new));
         Ok(Self { client, url, headers: headers(config)?, attempt_timeout, budget, metrics })

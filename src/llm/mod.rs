@@ -10,11 +10,13 @@ mod budget;
 mod client;
 mod cost;
 mod failure;
+#[cfg(fuzzing)]
+pub mod fuzz;
 mod gateway;
 mod models;
 mod reply;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -52,6 +54,9 @@ pub struct Config {
     pub reasks: u32,
     /// Further request headers.
     pub headers: BTreeMap<String, Secret>,
+    /// PEM file with authorities to trust beside the system's.
+    #[serde(default)]
+    pub ca_file: Option<PathBuf>,
     /// What each model costs, where the gateway does not say it.
     #[serde(default)]
     pub prices: BTreeMap<String, Price>,

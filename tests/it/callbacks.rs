@@ -36,6 +36,7 @@ fn config(url: Option<String>) -> Config {
         max_age: Duration::from_secs(600),
         connect_timeout: Duration::from_secs(3),
         timeout: Duration::from_secs(10),
+        ca_file: None,
         egress: EgressConfig {
             allow_hosts: vec!["localhost:*".to_owned(), "10.0.0.1:*".to_owned()],
             allow_private_cidrs: vec!["127.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()],

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use cognigy_fallback_router::{
-    http_client::{self, Answer, ClientConfig, Limits, UpstreamError, exchange},
+    http_client::{self, Answer, ClientConfig, Limits, Roots, UpstreamError, exchange},
     metrics::{
         Metrics,
         labels::{Upstream, UpstreamStatus},
@@ -15,7 +15,8 @@ use crate::support::stub::{Reply, Stub};
 const AMPLE: Duration = Duration::from_secs(10);
 
 fn client(https_only: bool) -> reqwest::Client {
-    http_client::build(&ClientConfig { connect_timeout: AMPLE, timeout: AMPLE, https_only }).unwrap()
+    http_client::build(&ClientConfig { connect_timeout: AMPLE, timeout: AMPLE, https_only, roots: Roots::default() })
+        .unwrap()
 }
 
 /// Makes one exchange of at most 300 ms and 16 bytes, and tells how it was counted.

@@ -46,6 +46,7 @@ async fn fixture(max_turns: usize) -> Fixture {
             client_secret: Some(Secret::new("secret")),
             scope: "view:conversation".to_owned(),
             page_size: 50,
+            ca_file: None,
         },
     };
     let provider = history::connect(&config, &metrics).unwrap();

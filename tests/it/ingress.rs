@@ -15,7 +15,7 @@ use std::{
 use async_trait::async_trait;
 use cognigy_fallback_router::{
     egress::{Egress, EgressConfig},
-    http_client::{self, ClientConfig},
+    http_client::{self, ClientConfig, Roots},
     http_server::{self, Limits},
     ingress::{self, Config, Ingress, Profile},
     message::{Lane, Message},
@@ -105,6 +105,7 @@ async fn app_with(
         body_timeout: Duration::from_millis(300),
         known_for: Duration::from_secs(600),
         known_most: 1000,
+        tls: None,
         limits,
     };
     let queue = Arc::new(Scripted {
@@ -125,6 +126,7 @@ async fn app_with(
         connect_timeout: Duration::from_secs(10),
         timeout: Duration::from_secs(60),
         https_only: false,
+        roots: Roots::default(),
     })
     .unwrap();
     App { address, client, queue, metrics }

@@ -30,6 +30,7 @@ mod settings;
 mod signatures;
 mod simulators;
 mod spending;
+mod tls;
 mod tokens;
 mod triggers;
 mod urls;

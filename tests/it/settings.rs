@@ -182,6 +182,21 @@ fn prices_and_budgets_come_from_the_settings() {
 }
 
 #[test]
+fn every_upstream_and_the_broker_can_have_an_authority_of_its_own() {
+    let text = "[queue.rabbitmq]\nca_file = \"q\"\nclient_certificate_file = \"c\"\nclient_key_file = \"k\"\n\
+                [ingress.tls]\ncertificate_file = \"s\"\nkey_file = \"t\"\n\
+                [profiles.default.llm]\nca_file = \"l\"\n[profiles.default.callback]\nca_file = \"b\"\n\
+                [profiles.default.history.cxone]\nca_file = \"h\"\n";
+    let config = load(Some(file(text).path()), &[], Role::Serve).unwrap().config;
+    let (rabbitmq, profile) = (&config.queue.rabbitmq, &config.profiles["default"]);
+    let files = [&rabbitmq.ca_file, &rabbitmq.client_certificate_file, &rabbitmq.client_key_file, &profile.llm.ca_file];
+    let files = files.into_iter().chain([&profile.callback.ca_file, &profile.history.cxone.ca_file]);
+    let names: Vec<_> = files.map(|file| file.as_deref().unwrap().to_str().unwrap()).collect();
+    assert_eq!(names, ["q", "c", "k", "l", "b", "h"]);
+    assert_eq!(config.ingress.tls.unwrap().key_file, Path::new("t"));
+}
+
+#[test]
 fn a_memory_shorter_than_the_replay_window_is_warned_about() {
     let warnings = load(None, &[("CFR__INGRESS__KNOWN_FOR", Some("599s"))], Role::Ingress).unwrap().warnings;
     assert!(warnings.join("\n").contains("ingress.known_for"), "{warnings:?}");

@@ -44,6 +44,7 @@ fn history(simulators: &Simulators) -> Arc<dyn HistoryProvider> {
             client_secret: Some(Secret::new(CXONE_CLIENT_SECRET)),
             scope: "view:conversation".to_owned(),
             page_size: 50,
+            ca_file: None,
         },
     };
     history::connect(&config, &metrics()).unwrap()
@@ -162,6 +163,7 @@ fn webhook(simulators: &Simulators, secret: &str) -> Arc<dyn Callback> {
         max_age: AMPLE,
         connect_timeout: AMPLE,
         timeout: AMPLE,
+        ca_file: None,
         egress: EgressConfig {
             allow_private_cidrs: vec!["127.0.0.0/8".parse().unwrap()],
             allow_http: true,

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use cognigy_fallback_router::{
-    http_client::{self, ClientConfig, UpstreamError},
+    http_client::{self, ClientConfig, Roots, UpstreamError},
     metrics::{
         Metrics,
         labels::{TokenRefresh, Upstream},
@@ -30,8 +30,13 @@ struct Fixture {
 async fn fixture() -> Fixture {
     let stub = Stub::start().await;
     let metrics = Arc::new(Metrics::new("test").unwrap());
-    let client =
-        http_client::build(&ClientConfig { connect_timeout: LIMIT, timeout: LIMIT, https_only: false }).unwrap();
+    let client = http_client::build(&ClientConfig {
+        connect_timeout: LIMIT,
+        timeout: LIMIT,
+        https_only: false,
+        roots: Roots::default(),
+    })
+    .unwrap();
     let config = OauthConfig {
         token_url: stub.url("/oauth/token"),
         client_id: "id".to_owned(),

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use cognigy_fallback_router::http_client::{self, ClientConfig};
+use cognigy_fallback_router::http_client::{self, ClientConfig, Roots};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -37,6 +37,7 @@ async fn send(arguments: &Arguments) -> anyhow::Result<()> {
         connect_timeout: Duration::from_secs(3),
         timeout: Duration::from_secs(30),
         https_only: false,
+        roots: Roots::default(),
     })?;
     let secret = Arc::new(arguments.signing.secret()?);
     let given = arguments.trigger.as_ref().map(std::fs::read_to_string).transpose().context("the trigger file")?;

@@ -2,7 +2,7 @@
 
 mod page;
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use async_trait::async_trait;
@@ -16,7 +16,7 @@ use self::page::{Item, Page};
 use super::HistoryProvider;
 use crate::{
     conversation::{Conversation, Turn},
-    http_client::{self, ClientConfig, Limits, UpstreamError, exchange},
+    http_client::{self, ClientConfig, Limits, Roots, UpstreamError, exchange},
     metrics::{Metrics, labels::Upstream},
     oauth::{OauthConfig, TokenSource},
     retry::RetryPolicy,
@@ -57,6 +57,9 @@ pub struct CxoneConfig {
     pub scope: String,
     /// Items asked for with each page.
     pub page_size: u32,
+    /// PEM file with authorities to trust beside the system's.
+    #[serde(default)]
+    pub ca_file: Option<PathBuf>,
 }
 
 /// The provider.
@@ -76,6 +79,7 @@ impl CxoneSummaries {
             connect_timeout: CONNECT_TIMEOUT,
             timeout: REQUEST_TIMEOUT,
             https_only: summaries_url.scheme() == "https",
+            roots: Roots::read(config.ca_file.as_deref())?,
         })?;
         let oauth = OauthConfig {
             token_url: endpoint(&config.base_url, &config.token_path)?.into(),

@@ -22,6 +22,8 @@ mod consumer;
 mod dead;
 mod ending;
 mod failure;
+#[cfg(fuzzing)]
+pub mod fuzz;
 mod headers;
 mod health;
 mod inbox;

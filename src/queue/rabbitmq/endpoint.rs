@@ -1,8 +1,11 @@
 //! Where the brokers are. The URIs hold a password: nothing here prints them, only `host:port`.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
-use lapin::uri::AMQPUri;
+use lapin::{
+    tcp::{OwnedIdentity, OwnedTLSConfig},
+    uri::AMQPUri,
+};
 use rand::seq::SliceRandom;
 use url::{Host, Url};
 
@@ -15,6 +18,8 @@ pub(super) struct Endpoint {
     pub(super) uri: AMQPUri,
     /// `host:port`, for logs and errors.
     pub(super) label: String,
+    /// Whom to trust and what to show, for `amqps`.
+    pub(super) tls: OwnedTLSConfig,
 }
 
 /// The brokers of the settings.
@@ -25,8 +30,9 @@ pub(super) fn parse(config: &Config) -> Result<Vec<Endpoint>, QueueError> {
     if config.urls.is_empty() {
         return Err(QueueError::Unusable("no AMQP URI is set".into()));
     }
+    let tls = tls(config)?;
     let parse = |(index, text): (usize, &str)| {
-        endpoint(text, config.heartbeat).ok_or_else(|| {
+        endpoint(text, config.heartbeat, &tls).ok_or_else(|| {
             QueueError::Unusable(format!(
                 "AMQP URI number {} is not of the form amqp[s]://user:password@host",
                 index + 1
@@ -43,7 +49,7 @@ pub(super) fn shuffled(endpoints: &[Endpoint]) -> Vec<Endpoint> {
     endpoints
 }
 
-fn endpoint(text: &str, heartbeat: Duration) -> Option<Endpoint> {
+fn endpoint(text: &str, heartbeat: Duration, tls: &OwnedTLSConfig) -> Option<Endpoint> {
     // The parsers' own errors quote the URI, password and all: they end here.
     let url = Url::parse(text).ok()?;
     let mut uri: AMQPUri = text.parse().ok()?;
@@ -59,7 +65,28 @@ fn endpoint(text: &str, heartbeat: Duration) -> Option<Endpoint> {
     let seconds = u16::try_from(heartbeat.as_secs().max(1)).unwrap_or(u16::MAX);
     uri.query.heartbeat = uri.query.heartbeat.filter(|&own| own > 0).or(Some(seconds));
     let label = format!("{host}:{}", uri.authority.port);
-    Some(Endpoint { uri, label })
+    Some(Endpoint { uri, label, tls: tls.clone() })
+}
+
+/// The TLS settings of every broker. What is no PEM shows at the first connection.
+fn tls(config: &Config) -> Result<OwnedTLSConfig, QueueError> {
+    let read = |key: &str, file: &Path| {
+        let text = std::fs::read_to_string(file);
+        text.map_err(|error| QueueError::Unusable(format!("{key}: {} cannot be read: {error}", file.display())))
+    };
+    let identity = match (&config.client_certificate_file, &config.client_key_file) {
+        (None, None) => None,
+        (Some(certificate), Some(key)) => Some(OwnedIdentity::PKCS8 {
+            pem: read("client_certificate_file", certificate)?.into_bytes(),
+            key: read("client_key_file", key)?.into_bytes(),
+        }),
+        _ => {
+            let why = "client_certificate_file and client_key_file belong together; one of them is not set";
+            return Err(QueueError::Unusable(why.into()));
+        }
+    };
+    let cert_chain = config.ca_file.as_deref().map(|file| read("ca_file", file)).transpose()?;
+    Ok(OwnedTLSConfig { identity, cert_chain })
 }
 
 #[cfg(test)]
@@ -76,6 +103,9 @@ mod tests {
             connect_timeout: Duration::from_secs(5),
             heartbeat: Duration::from_secs(10),
             declare: true,
+            ca_file: None,
+            client_certificate_file: None,
+            client_key_file: None,
         }
     }
 

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use futures_util::{AsyncReadExt, AsyncWriteExt};
-use lapin::tcp::{AMQPUriTcpExt, TLSConfig};
+use lapin::tcp::AMQPUriTcpExt;
 
 use super::endpoint::Endpoint;
 use crate::queue::QueueError;
@@ -38,7 +38,7 @@ pub(super) async fn greet(endpoint: &Endpoint, limit: Duration) -> Result<(), Qu
 
 async fn exchange(endpoint: &Endpoint) -> std::io::Result<Vec<u8>> {
     let runtime = lapin::runtime::default_runtime().map_err(std::io::Error::other)?;
-    let mut stream = endpoint.uri.connect_with_config_async(TLSConfig::default(), &runtime).await?;
+    let mut stream = endpoint.uri.connect_with_config_async(endpoint.tls.as_ref(), &runtime).await?;
     stream.write_all(PROTOCOL_HEADER).await?;
     stream.flush().await?;
     let mut head = [0; 7];

@@ -10,6 +10,8 @@ mod channels;
 mod consumer;
 mod declare;
 mod endpoint;
+#[cfg(fuzzing)]
+pub mod fuzz;
 mod headers;
 mod hello;
 mod inspect;
@@ -26,6 +28,7 @@ mod topology;
 
 use std::{
     num::NonZeroU16,
+    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -76,6 +79,15 @@ pub struct Config {
     pub heartbeat: Duration,
     /// Declare exchanges and queues at start. Off where the broker's users may not configure.
     pub declare: bool,
+    /// PEM file with authorities to trust beside the system's, for `amqps://`.
+    #[serde(default)]
+    pub ca_file: Option<PathBuf>,
+    /// PEM file with the certificate (and its chain) that this program shows, for brokers that ask for one.
+    #[serde(default)]
+    pub client_certificate_file: Option<PathBuf>,
+    /// PEM file with its private key.
+    #[serde(default)]
+    pub client_key_file: Option<PathBuf>,
 }
 
 /// Starts the sessions in the background; does not wait for the first connection ([`Queue::ready`] does).

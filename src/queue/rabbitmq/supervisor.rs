@@ -137,7 +137,9 @@ impl<T: Tenant> Supervisor<T> {
         hello::greet(endpoint, self.connect_timeout).await?;
         let name = format!("cognigy-fallback-router {} {}", self.tenant.purpose(), whereabouts());
         let properties = ConnectionProperties::default().with_connection_name(name.into());
-        let connecting = Connection::connect_uri(endpoint.uri.clone(), properties);
+        let runtime = lapin::runtime::default_runtime().map_err(|error| QueueError::Unusable(error.to_string()))?;
+        let (uri, tls) = (endpoint.uri.clone(), endpoint.tls.clone());
+        let connecting = Connection::connect_uri_with_config(uri, properties, tls, runtime);
         let connection = bounded("connection.open", self.connect_timeout, connecting)
             .await
             .map_err(|fault| fault.into_error(&endpoint.label))?;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use cognigy_fallback_router::{
     app::{self, Running},
     config::{self, Role, Sources},
-    http_client::{self, ClientConfig},
+    http_client::{self, ClientConfig, Roots},
     queue::Queue,
     secret::Secret,
     shutdown::Shutdown,
@@ -189,7 +189,13 @@ pub(crate) async fn run(environment: &BTreeMap<String, String>, role: Role, shut
 
 pub(crate) fn client() -> reqwest::Client {
     let limit = Duration::from_secs(60);
-    http_client::build(&ClientConfig { connect_timeout: limit, timeout: limit, https_only: false }).unwrap()
+    http_client::build(&ClientConfig {
+        connect_timeout: limit,
+        timeout: limit,
+        https_only: false,
+        roots: Roots::default(),
+    })
+    .unwrap()
 }
 
 /// A signed request with a trigger.

@@ -15,7 +15,10 @@ use std::{
 };
 
 use cognigy_fallback_router::{queue::rabbitmq::Config, secret::Secret};
+use tempfile::NamedTempFile;
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
+
+use super::certificates::Authority;
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/support/rabbitmq-node");
 const SERVER: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
@@ -79,6 +82,7 @@ pub(crate) struct Node {
     ctl: Mutex<()>,
     vhosts: Mutex<Vhosts>,
     alarmed: Mutex<bool>,
+    authority: Authority,
 }
 
 struct Control {
@@ -111,6 +115,9 @@ impl Vhost {
             connect_timeout: Duration::from_secs(5),
             heartbeat: Duration::from_secs(10),
             declare: true,
+            ca_file: None,
+            client_certificate_file: None,
+            client_key_file: None,
         }
     }
 }
@@ -120,6 +127,18 @@ impl Node {
     pub(crate) async fn vhost(&self) -> Vhost {
         let name = blocking(Self::take_vhost).await;
         Vhost { url: format!("amqp://guest:guest@127.0.0.1:{}/{name}", self.port), name }
+    }
+
+    /// Settings to connect to a virtual host over TLS, trusting the node's authority and showing a certificate of it.
+    pub(crate) fn tls_config(&self, vhost: &Vhost) -> Config {
+        let client = self.authority.issue("client");
+        Config {
+            urls: vec![Secret::new(format!("amqps://guest:guest@localhost:{}/{}", self.port + 4, vhost.name))],
+            ca_file: Some(self.authority.file()),
+            client_certificate_file: Some(client.certificate),
+            client_key_file: Some(client.key),
+            ..vhost.config()
+        }
     }
 
     /// Ends the node in good order.
@@ -238,9 +257,10 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce(&'static Node) -> T + Sen
 
 fn launch() -> Node {
     assert!(Path::new(SERVER).exists(), "RabbitMQ is not installed ({SERVER}): run tests/run, which installs it");
-    let port = free_ports();
+    let (port, authority) = (free_ports(), Authority::new());
+    let configuration = tls_configuration(&authority, port + 4);
     let mut process = Command::new(SCRIPT)
-        .args(["run", &port.to_string()])
+        .args(["run", &port.to_string(), configuration.path().to_str().unwrap()])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -256,14 +276,31 @@ fn launch() -> Node {
         ctl: Mutex::default(),
         vhosts: Mutex::default(),
         alarmed: Mutex::default(),
+        authority,
     }
 }
 
-/// The first of four neighbouring ports that are free, below the range from which the system takes ports itself.
+/// The node's TLS listener: whoever connects there must show a certificate of the same authority.
+fn tls_configuration(authority: &Authority, port: u16) -> NamedTempFile {
+    let identity = authority.issue("broker");
+    let mut file = NamedTempFile::new().unwrap();
+    writeln!(
+        file,
+        "listeners.ssl.1 = 127.0.0.1:{port}\nssl_options.cacertfile = {}\nssl_options.certfile = {}\n\
+         ssl_options.keyfile = {}\nssl_options.verify = verify_peer\nssl_options.fail_if_no_peer_cert = true",
+        authority.file().display(),
+        identity.certificate.display(),
+        identity.key.display()
+    )
+    .unwrap();
+    file
+}
+
+/// The first of five neighbouring ports that are free, below the range from which the system takes ports itself.
 fn free_ports() -> u16 {
     let is_free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
     (0..1_000)
-        .map(|_| 10_000 + 4 * (rand::random::<u16>() % 5_000))
-        .find(|&port| (port..port + 4).all(is_free))
-        .expect("four free ports")
+        .map(|_| 10_000 + 5 * (rand::random::<u16>() % 4_000))
+        .find(|&port| (port..port + 5).all(is_free))
+        .expect("five free ports")
 }

@@ -43,6 +43,7 @@ pub(crate) fn config() -> Config {
         headers: BTreeMap::new(),
         prices: BTreeMap::new(),
         budget: None,
+        ca_file: None,
     }
 }
 

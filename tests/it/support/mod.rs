@@ -2,6 +2,7 @@
 
 pub(crate) mod app;
 pub(crate) mod broker;
+pub(crate) mod certificates;
 pub(crate) mod clock;
 pub(crate) mod gateway;
 pub(crate) mod stub;

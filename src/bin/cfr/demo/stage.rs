@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use cognigy_fallback_router::{
     app::{self, Running},
     config::{self, Role, Sources},
-    http_client::{self, ClientConfig},
+    http_client::{self, ClientConfig, Roots},
     operator::{
         self, Operator,
         dead_letters::{self, Filter, Order},
@@ -56,7 +56,12 @@ impl Stage {
         let shutdown = Shutdown::default();
         let ingress = start(&environment, Role::Ingress, &shutdown).await?;
         let limit = Duration::from_secs(10);
-        let client = http_client::build(&ClientConfig { connect_timeout: limit, timeout: limit, https_only: false })?;
+        let client = http_client::build(&ClientConfig {
+            connect_timeout: limit,
+            timeout: limit,
+            https_only: false,
+            roots: Roots::default(),
+        })?;
         let secret = Secret::new(secret);
         let worker = None;
         Ok(Self { simulators, secret, environment, ingress, worker, shutdown, client, finished, directory })

@@ -2,6 +2,7 @@
 
 mod faults;
 mod flow;
+mod tls;
 mod topology;
 mod wire;
 
