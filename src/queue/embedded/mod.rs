@@ -4,10 +4,10 @@
 //! disk, as SQLite's log and file locks do not work across machines.
 //!
 //! * **Durable**: write-ahead log with `synchronous=FULL`; an answer is given after the commit's fsync. One thread a
-//!   process writes ([`writer`]), so that one fsync confirms whatever came in meanwhile.
-//! * **Leased** ([`leasing`], [`ending`]): a delivery belongs to the process that took it, by owner and token. A process
-//!   holds a file lock while it lives ([`owner`]): when it dies, its leases go back within a quarter of a second; when
-//!   it is frozen, after 30 s ([`reclaim`]). A process that wakes from that can settle only what it still holds.
+//!   process writes (`writer`), so that one fsync confirms whatever came in meanwhile.
+//! * **Leased** (`leasing`, `ending`): a delivery belongs to the process that took it, by owner and token. A process
+//!   holds a file lock while it lives (`owner`): when it dies, its leases go back within a quarter of a second; when
+//!   it is frozen, after 30 s (`reclaim`). A process that wakes from that can settle only what it still holds.
 //! * **Exact**: a retry waits as long as asked, a hand-over is one transaction.
 //!
 //! A process that is frozen in the middle of a transaction blocks the others until it goes on or is killed: they refuse

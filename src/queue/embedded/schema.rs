@@ -21,7 +21,7 @@ const STEPS: [&str; 2] = [include_str!("schema.sql"), include_str!("schema_held.
 const VERSION: u32 = STEPS.len() as u32;
 
 /// How long a writer waits for another process's transaction.
-const BUSY: Duration = Duration::from_secs(5);
+pub(super) const BUSY: Duration = Duration::from_secs(5);
 /// Up to this size the whole file is checked at the start (about a second).
 const CHECKED_SIZE: u64 = 256 << 20;
 
@@ -56,19 +56,24 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, QueueError> {
 fn open(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags)?;
+    wait_for_others(&mut connection, BUSY)?;
+    // Takes effect in a new file only. Rows of 2 KiB: a quarter less to write than with pages of 4 KiB.
+    connection.pragma_update(None, "page_size", 8192)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(connection)
+}
+
+/// How long a statement waits for other processes. SQLite's own waits grow to 100 ms; between two busy processes that
+/// starves one of them.
+pub(super) fn wait_for_others(connection: &mut Connection, patience: Duration) -> rusqlite::Result<()> {
     let mut since = Instant::now();
-    // SQLite's own waits grow to 100 ms; between two busy processes that starves one of them.
     connection.busy_handler(Some(move |waits: i32| {
         if waits == 0 {
             since = Instant::now();
         }
         std::thread::park_timeout(Duration::from_micros(if waits < 50 { 200 } else { 2_000 }));
-        since.elapsed() < BUSY
-    }))?;
-    // Takes effect in a new file only. Rows of 2 KiB: a quarter less to write than with pages of 4 KiB.
-    connection.pragma_update(None, "page_size", 8192)?;
-    connection.set_prepared_statement_cache_capacity(64);
-    Ok(connection)
+        since.elapsed() < patience
+    }))
 }
 
 /// The version, if it is above ours.

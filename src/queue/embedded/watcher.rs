@@ -53,8 +53,7 @@ pub(super) fn spawn(
         file_id,
         state: Arc::clone(state),
         writer,
-        version: 0,
-        next_due: [None; 3],
+        seen: Default::default(),
         counted: Instant::now(),
     };
     let run = move || {
@@ -73,10 +72,17 @@ struct Watcher {
     file_id: Option<(u64, u64)>,
     state: Arc<State>,
     writer: WeakWriter,
-    version: i64,
-    /// When something in the lane is next due.
-    next_due: [Option<EpochMs>; 3],
+    seen: [Seen; 3],
     counted: Instant,
+}
+
+/// What was seen of a lane at the last look at it.
+#[derive(Default)]
+struct Seen {
+    /// Of the file; it changes with every foreign commit.
+    version: i64,
+    /// When the next message is due.
+    due: Option<EpochMs>,
 }
 
 /// Something to be done every so often.
@@ -110,8 +116,8 @@ impl Watcher {
                 self.check_files();
             }
             let looked = self.look(&writer, neighbours.is_due(now), count);
-            if let Err(error @ QueueError::Unusable(_)) = looked.map_err(|error| explain(&error, Moment::Before)) {
-                self.state.health.break_for_good(error.to_string());
+            if let Err(QueueError::Unusable(why)) = looked.map_err(|error| explain(&error, Moment::Before)) {
+                self.state.health.break_for_good(why);
             }
             if prune.is_due(now) {
                 writer.offer(Box::new(Prune));
@@ -128,6 +134,9 @@ impl Watcher {
     }
 
     fn look(&mut self, writer: &Writer, neighbours: bool, count: bool) -> rusqlite::Result<()> {
+        if self.state.health.is_beat_due() {
+            self.state.nudge();
+        }
         self.wake_consumers()?;
         if neighbours {
             self.neighbours.look(&self.connection, writer)?;
@@ -135,35 +144,25 @@ impl Watcher {
         if count {
             self.count(writer)?;
         }
-        if self.state.health.is_beat_due() {
-            self.state.nudge();
-        }
         Ok(())
     }
 
     /// Consumers hear of their own process's messages by themselves; this is for the others' ones.
     fn wake_consumers(&mut self) -> rusqlite::Result<()> {
-        let version = self.connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
-        let changed = version != self.version;
-        self.version = version;
+        let version: i64 = self.connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
         let now = EpochMs::from(SystemTime::now());
         for lane in Lane::ALL.into_iter().filter(|lane| self.state.is_awaited(*lane)) {
-            if changed {
-                self.next_due[index(lane)] = self.first_due(lane)?;
+            let seen = &mut self.seen[index(lane)];
+            // By lane: what changed while nobody waited there is news to whoever waits now.
+            if std::mem::replace(&mut seen.version, version) != version {
+                seen.due = first_due(&self.connection, lane)?;
             }
-            if self.next_due[index(lane)].is_some_and(|due| due <= now) {
-                self.next_due[index(lane)] = None;
+            if seen.due.is_some_and(|due| due <= now) {
+                seen.due = None;
                 self.state.wake(lane);
             }
         }
         Ok(())
-    }
-
-    fn first_due(&self, lane: Lane) -> rusqlite::Result<Option<EpochMs>> {
-        self.connection
-            .prepare_cached("SELECT min(ready_at) FROM ready WHERE lane = ?1")?
-            .query_row([number(lane)], |row| row.get::<_, Option<i64>>(0))
-            .map(|due| due.map(moment))
     }
 
     fn count(&mut self, writer: &Writer) -> rusqlite::Result<()> {
@@ -193,6 +192,13 @@ impl Watcher {
             self.state.nudge();
         }
     }
+}
+
+fn first_due(connection: &Connection, lane: Lane) -> rusqlite::Result<Option<EpochMs>> {
+    connection
+        .prepare_cached("SELECT min(ready_at) FROM ready WHERE lane = ?1")?
+        .query_row([number(lane)], |row| row.get::<_, Option<i64>>(0))
+        .map(|due| due.map(moment))
 }
 
 fn file_id(path: &std::path::Path) -> Option<(u64, u64)> {

@@ -5,7 +5,7 @@ use std::{
     io,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, atomic::Ordering},
-    time::{Instant, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use rusqlite::{Connection, TransactionBehavior};
@@ -17,6 +17,7 @@ use super::{
     failure::{self, Moment, explain},
     inbox::Boxed,
     owner::Owner,
+    schema::{BUSY, wait_for_others},
     state::{Release, State},
 };
 use crate::{
@@ -27,6 +28,8 @@ use crate::{
 
 /// At most so many changes in one transaction.
 const BATCH: usize = 128;
+/// How long emptying the log waits for those who read it.
+const EMPTYING: Duration = Duration::from_millis(100);
 
 /// Starts the thread. It ends, and gives back what it holds, once the queue was closed or is no longer used; then
 /// `ended` is dropped.
@@ -100,8 +103,11 @@ impl WriterThread {
     }
 
     /// While several processes write without a pause, SQLite never finds the moment to start its log anew by itself.
-    fn empty_log(&self) {
-        let emptied = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+    fn empty_log(&mut self) {
+        // One who reads without an end, or is frozen in the middle of it, must not hold up the others each time.
+        let emptied = wait_for_others(&mut self.connection, EMPTYING)
+            .and_then(|()| self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())))
+            .and(wait_for_others(&mut self.connection, BUSY));
         if let Err(error) = emptied {
             tracing::warn!(code = failure::name(error.sqlite_error_code()), "the queue's log could not be emptied");
         }

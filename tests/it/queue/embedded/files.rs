@@ -60,6 +60,20 @@ async fn the_file_of_a_newer_version_is_refused() {
 }
 
 #[tokio::test]
+async fn the_file_of_an_older_version_is_brought_up_to_date_with_what_is_in_it() {
+    let place = Embedded::start().await;
+    let queue = place.open(WIDE).await;
+    publish(&queue, Lane::Work, &messages(3)).await;
+    queue.close().await;
+    // The first version knew no dead letters in an operator's hands.
+    place.sqlite().execute_batch("DROP TABLE held; PRAGMA user_version = 1").unwrap();
+    let queue = place.open(WIDE).await;
+    drain(&mut consumer(&queue, Lane::Work, 4).await, 3).await;
+    assert!(queue.take_dead_letters(1).await.unwrap().is_empty());
+    queue.close().await;
+}
+
+#[tokio::test]
 async fn a_damaged_file_is_refused_with_a_way_out() {
     let place = Embedded::start().await;
     let queue = place.open(WIDE).await;
