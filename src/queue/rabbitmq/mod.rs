@@ -61,8 +61,7 @@ use crate::{
 #[derive(Clone, Debug, Deserialize)]
 
 pub struct Config {
-    /// AMQP URIs of the cluster's nodes, tried in random order. They hold a password. With `amqps` the broker's
-    /// certificate is checked against those the system trusts; the variable `SSL_CERT_FILE` names others.
+    /// AMQP URIs of the cluster's nodes, tried in random order. They hold a password.
     pub urls: Vec<Secret>,
     /// Confirm channels; each has one publish in flight.
     pub channels: usize,
