@@ -48,16 +48,16 @@ pub(super) async fn receive_trigger(
     ending.map(|()| Accepted { id, profile, duplicate }).map_err(Rejection::QueueUnavailable)
 }
 
-/// Publishes in a task of its own: a client that goes away must not leave a half-confirmed publish behind.
+/// Publishes. With a ticket in a task of its own: a client that goes away must not take with it what its repeat waits
+/// for.
 async fn publish(ingress: &Ingress, signed: Signed<Trigger>, ticket: Option<Ticket>) -> Result<(), QueueError> {
     ingress.publisher.admit()?;
-    let publisher = Arc::clone(&ingress.publisher);
     let message = message(signed);
+    let Some(ticket) = ticket else { return ingress.publisher.publish(Lane::Work, &message).await };
+    let publisher = Arc::clone(&ingress.publisher);
     let stored = tokio::spawn(async move {
         let ending = publisher.publish(Lane::Work, &message).await;
-        if let Some(ticket) = ticket {
-            ticket.end(ending.clone());
-        }
+        ticket.end(ending.clone());
         ending
     });
     stored.await.unwrap_or_else(|_| Err(QueueError::Unknown("the publish panicked".to_owned())))
