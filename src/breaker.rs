@@ -19,13 +19,18 @@ const WINDOW: Duration = Duration::from_secs(60);
 /// At most the newest so many calls count.
 const CALLS_KEPT: usize = 128;
 
-/// This many refusals with no success between them open it for [`LONGEST`] at once. A wrong key refuses every call; a
+/// This many refusals with no success between them open it for [`REFUSED`] at once. A wrong key refuses every call; a
 /// single refusal can also come from one bad deployment behind a balancing gateway and must not stop the others.
 const REFUSALS_IN_A_ROW: u32 = 3;
 
-/// How long it stays open the first time; each failed probe doubles it, up to [`LONGEST`].
+/// How long it stays open after failures the first time; a failed probe doubles it.
 const SHORTEST: Duration = Duration::from_secs(5);
-const LONGEST: Duration = Duration::from_secs(60);
+
+/// And at most: an upstream that comes back is asked again within this time. One probe in it costs nothing.
+const LONGEST: Duration = Duration::from_secs(10);
+
+/// How long it stays open after refusals: somebody has to act before anything changes.
+const REFUSED: Duration = Duration::from_secs(60);
 
 /// How a call ended, as far as it tells about the other side's health.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,7 +133,7 @@ impl Breaker {
                 *self = Self { generation: self.generation, ..Self::default() };
                 self.enter(State::Closed);
             }
-            (_, Report::Refusal) => self.open(LONGEST, now),
+            (_, Report::Refusal) => self.open(REFUSED, now),
             (_, Report::Failure) => self.open(self.next_pause, now),
         }
         true
@@ -148,7 +153,7 @@ impl Breaker {
         self.failures_in_a_row += 1;
         self.refusals_in_a_row += u32::from(report == Report::Refusal);
         if self.refusals_in_a_row >= REFUSALS_IN_A_ROW {
-            self.open(LONGEST, now);
+            self.open(REFUSED, now);
         } else if self.failures_in_a_row >= FAILURES_IN_A_ROW || self.mostly_fails() {
             self.open(self.next_pause, now);
         } else {
@@ -231,7 +236,7 @@ mod tests {
             vec![Held(1, 60), Held(59, 60), Call(60, S)],
         );
         story("a success between makes refusals harmless", calls(0, &[S, S, R, R, S, S, R, R]), calls(1, &[S]));
-        let probes = vec![Call(5, F), Held(14, 15), Call(15, F), Held(34, 35), Call(35, F), Held(74, 75), Call(75, F)];
+        let probes = vec![Call(5, F), Held(14, 15), Call(15, F), Held(24, 25), Call(25, F), Held(34, 35), Call(35, F)];
         story("failed probes double the pause", calls(0, &[F, F, F, F, F]), probes);
         let later =
             vec![Call(5, F), Call(15, F), Call(35, F), Call(75, F), Held(134, 135), Call(135, F), Held(194, 195)];
