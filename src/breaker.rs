@@ -238,9 +238,8 @@ mod tests {
         story("a success between makes refusals harmless", calls(0, &[S, S, R, R, S, S, R, R]), calls(1, &[S]));
         let probes = vec![Call(5, F), Held(14, 15), Call(15, F), Held(24, 25), Call(25, F), Held(34, 35), Call(35, F)];
         story("failed probes double the pause", calls(0, &[F, F, F, F, F]), probes);
-        let later =
-            vec![Call(5, F), Call(15, F), Call(35, F), Call(75, F), Held(134, 135), Call(135, F), Held(194, 195)];
-        story("up to a minute", calls(0, &[F, F, F, F, F]), later);
+        let later = vec![Call(5, F), Call(15, F), Call(25, F), Call(35, F), Held(44, 45), Call(45, F), Held(54, 55)];
+        story("up to ten seconds", calls(0, &[F, F, F, F, F]), later);
         let healed = vec![
             Call(5, F),
             Call(15, S),

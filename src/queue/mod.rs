@@ -99,7 +99,8 @@ pub trait Settlement: Send {
     /// Carries out the disposition.
     async fn settle(self: Box<Self>, disposition: Disposition, message: &Message) -> Result<Settled, QueueError>;
 
-    /// Stores `message` in `lane`, then forgets the delivery; in one transaction where the backend can.
+    /// Stores `message` in `lane`, then forgets the delivery; in one transaction where the backend can. `Ok` says that
+    /// `message` is stored, also where the delivery itself comes back.
     async fn hand_over(self: Box<Self>, lane: Lane, message: &Message) -> Result<Settled, QueueError>;
 
     /// False once a settlement could only give [`Settled::WillReturn`].
@@ -130,7 +131,8 @@ impl Delivery {
         self.settlement.settle(disposition, &self.message).await
     }
 
-    /// Stores what this delivery became in another lane, then ends it.
+    /// Stores what this delivery became in another lane, then ends it. `Ok` says that `message` is stored, also where
+    /// the delivery itself [comes back](Settled::WillReturn).
     ///
     /// # Errors
     /// When `message` was not confirmed; the delivery then comes back. After `Unknown` it may exist twice.

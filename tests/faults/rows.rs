@@ -55,6 +55,7 @@ pub(crate) const ROWS: &[Row] = &[
 /// Slots of the outcome and the work lane of one worker.
 const SLOTS: usize = 64;
 
+#[expect(clippy::disallowed_methods, reason = "a test program has no settings")]
 fn rng() -> StdRng {
     let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(rand::random::<u32>);
     println!("      SEED={seed}");

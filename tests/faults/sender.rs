@@ -9,13 +9,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cognigy_fallback_router::http_client::{self, ClientConfig};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::{
     ledger::Accepted,
-    support::app::{signed, trigger},
+    support::app::{client, signed, trigger},
 };
 
 /// What a sending run saw.
@@ -36,6 +35,7 @@ fn note_slowest(slowest: &std::sync::Mutex<Duration>, took: Duration) {
 /// Sends `count` triggers from `senders` tasks, each until it is accepted.
 pub(crate) async fn send(webhook: SocketAddr, count: usize, senders: usize, deadline_ms: Option<u64>) -> Sent {
     let accepted = Accepted::default();
+    let run = rand::random::<u32>();
     let (next, refused, unanswered) = (Arc::new(AtomicUsize::new(0)), Arc::default(), Arc::default());
     let slowest = Arc::new(std::sync::Mutex::new(Duration::ZERO));
     let mut tasks = JoinSet::new();
@@ -44,17 +44,14 @@ pub(crate) async fn send(webhook: SocketAddr, count: usize, senders: usize, dead
         let (refused, unanswered): (Arc<AtomicUsize>, Arc<AtomicUsize>) =
             (Arc::clone(&refused), Arc::clone(&unanswered));
         tasks.spawn(async move {
-            let limit = Duration::from_secs(15);
-            let client =
-                http_client::build(&ClientConfig { connect_timeout: limit, timeout: limit, https_only: false })
-                    .unwrap();
+            let client = client();
             loop {
                 let number = next.fetch_add(1, Ordering::Relaxed);
                 if number >= count {
                     return;
                 }
                 let mut body = trigger();
-                body["conversationId"] = json!(format!("c-{number}"));
+                body["conversationId"] = json!(format!("c-{run}-{number}"));
                 body["inputId"] = json!(format!("i-{number}"));
                 if let Some(deadline) = deadline_ms {
                     body["deadlineMs"] = json!(deadline);

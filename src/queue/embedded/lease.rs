@@ -92,15 +92,16 @@ impl Settlement for LeaseSettlement {
         self.end(Ending::Disposed(disposition)).await
     }
 
-    /// One transaction: `WillReturn` means that `message` was not stored either.
+    /// One transaction: where the lease is over, `message` is not stored either, and that is an error.
     async fn hand_over(self: Box<Self>, lane: Lane, message: &Message) -> Result<Settled, QueueError> {
         let state = Arc::clone(&self.lease.state);
         let new = NewMessage::of(lane, message, state.limits.reserve)?;
         let started = tokio::time::Instant::now();
         let settled = self.end(Ending::HandedOver(new)).await;
-        if settled != Ok(Settled::WillReturn) {
-            count_publish(&state.metrics, started.elapsed(), settled.as_ref().err());
+        if settled == Ok(Settled::WillReturn) {
+            return Err(QueueError::Unreachable("the delivery was lost with its lease".into()));
         }
+        count_publish(&state.metrics, started.elapsed(), settled.as_ref().err());
         settled
     }
 
