@@ -161,7 +161,7 @@ impl Drop for Stopwatch<'_> {
 }
 
 /// `<base>/v1/chat/completions`, where the base may already end with a version or with the whole path. A query stays.
-fn endpoint(base: &str) -> anyhow::Result<Url> {
+pub(super) fn endpoint(base: &str) -> anyhow::Result<Url> {
     let mut url = Url::parse(base).context("the gateway's base URL is no URL")?;
     ensure!(matches!(url.scheme(), "http" | "https"), "the gateway's base URL is neither http nor https");
     let path = url.path().trim_end_matches('/');
@@ -179,7 +179,7 @@ fn endpoint(base: &str) -> anyhow::Result<Url> {
     Ok(url)
 }
 
-fn headers(config: &Config) -> anyhow::Result<HeaderMap> {
+pub(super) fn headers(config: &Config) -> anyhow::Result<HeaderMap> {
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(ACCEPT, HeaderValue::from_static("application/json"));

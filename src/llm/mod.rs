@@ -13,6 +13,7 @@ mod failure;
 #[cfg(fuzzing)]
 pub mod fuzz;
 mod gateway;
+mod listing;
 mod models;
 mod reply;
 
@@ -25,6 +26,7 @@ use crate::{outcome::Usage, secret::Secret};
 pub use budget::BudgetConfig;
 pub use client::LlmClient;
 pub use cost::Price;
+pub use listing::{Listing, list_models};
 
 /// Settings of a profile's model gateway.
 #[derive(Clone, Debug, Deserialize)]

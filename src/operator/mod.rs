@@ -3,6 +3,7 @@
 
 mod audit;
 pub mod dead_letters;
+pub mod doctor;
 pub mod explain;
 mod masked;
 pub mod shown;

@@ -204,6 +204,19 @@ pub struct Depths {
     pub dead: u64,
 }
 
+/// What an operator should know of a queue.
+#[derive(Clone, Debug, Default)]
+pub struct Inspection {
+    /// What it is, and its version.
+    pub version: String,
+    /// A sentence for each part that is missing or not as declared.
+    pub drifted: Vec<String>,
+    /// Consumers by lane, in the order of [`Lane::ALL`], where the backend can tell.
+    pub consumers: Option<[u64; 3]>,
+    /// True while it takes no messages.
+    pub blocked: bool,
+}
+
 /// A connection to a queue, as the application sees it.
 #[async_trait]
 pub trait Queue: Send + Sync {
@@ -244,6 +257,12 @@ pub trait Queue: Send + Sync {
     /// # Errors
     /// When none can be taken.
     async fn take_dead_letters(&self, limit: usize) -> Result<Vec<DeadDelivery>, QueueError>;
+
+    /// Looks at the queue itself, as an operator would. Changes nothing.
+    ///
+    /// # Errors
+    /// When it cannot be asked.
+    async fn inspect(&self) -> Result<Inspection, QueueError>;
 
     /// Triggers accepted since `since`, as far as the backend remembers over a restart.
     ///

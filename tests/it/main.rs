@@ -12,6 +12,7 @@ mod answers;
 mod callbacks;
 mod connections;
 mod customer_text;
+mod doctor;
 mod exchanges;
 mod gateway_breaker;
 mod gateway_models;

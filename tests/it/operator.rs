@@ -29,15 +29,15 @@ use crate::{
 };
 
 /// A queue of its own, as the services' environment names it.
-struct Place {
-    environment: BTreeMap<String, String>,
-    world: World,
+pub(crate) struct Place {
+    pub(crate) environment: BTreeMap<String, String>,
+    pub(crate) world: World,
     folder: TempDir,
     _node: Option<broker::Shared>,
 }
 
 impl Place {
-    async fn embedded() -> Self {
+    pub(crate) async fn embedded() -> Self {
         let (world, folder) = (World::start().await, TempDir::new().unwrap());
         let mut environment = world.environment();
         environment.insert("CFR__QUEUE__BACKEND".into(), "embedded".into());
@@ -47,7 +47,7 @@ impl Place {
         Self { environment, world, folder, _node: None }
     }
 
-    async fn broker() -> Self {
+    pub(crate) async fn broker() -> Self {
         let mut place = Self::embedded().await;
         let node = broker::shared().await;
         place.environment.insert("CFR__QUEUE__BACKEND".into(), "rabbitmq".into());
@@ -63,13 +63,13 @@ impl Place {
     }
 
     /// Runs `cfr` to its end.
-    async fn cfr(&self, arguments: &[&str]) -> Said {
+    pub(crate) async fn cfr(&self, arguments: &[&str]) -> Said {
         let mut command = self.command(arguments);
         let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
         Said::of(&output)
     }
 
-    async fn queue(&self) -> Arc<dyn Queue> {
+    pub(crate) async fn queue(&self) -> Arc<dyn Queue> {
         let sources = Sources { file: None, environment: self.environment.clone() };
         let config = config::load_unchecked(&sources).unwrap();
         let queue = app::connect(&config, &Arc::new(Metrics::new("test").unwrap())).await.unwrap();
@@ -77,7 +77,7 @@ impl Place {
         queue
     }
 
-    async fn serve(&self) -> (Running, Shutdown) {
+    pub(crate) async fn serve(&self) -> (Running, Shutdown) {
         let shutdown = Shutdown::default();
         let running = run(&self.environment, Role::Serve, shutdown.clone()).await;
         running.queue.ready().await.unwrap();
@@ -85,10 +85,10 @@ impl Place {
     }
 }
 
-struct Said {
-    code: Option<i32>,
-    out: String,
-    err: String,
+pub(crate) struct Said {
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
 impl Said {
@@ -98,7 +98,7 @@ impl Said {
     }
 
     /// It succeeded; what it said.
-    fn well(self) -> String {
+    pub(crate) fn well(self) -> String {
         assert_eq!(self.code, Some(0), "{}\n{}", self.out, self.err);
         self.out
     }

@@ -24,10 +24,20 @@ pub(crate) struct Arguments {
 }
 
 #[derive(Clone, Copy, ValueEnum)]
-enum RoleName {
+pub(crate) enum RoleName {
     Ingress,
     Worker,
     Serve,
+}
+
+impl RoleName {
+    pub(crate) fn role(self) -> Role {
+        match self {
+            Self::Ingress => Role::Ingress,
+            Self::Worker => Role::Worker,
+            Self::Serve => Role::Serve,
+        }
+    }
 }
 
 pub(crate) fn run(file: Option<PathBuf>, arguments: &Arguments) -> ExitCode {
@@ -35,11 +45,7 @@ pub(crate) fn run(file: Option<PathBuf>, arguments: &Arguments) -> ExitCode {
         say(&format!("{DEFAULTS}\n{PROFILE_DEFAULTS}"));
         return ExitCode::SUCCESS;
     }
-    let role = match arguments.role {
-        RoleName::Ingress => Role::Ingress,
-        RoleName::Worker => Role::Worker,
-        RoleName::Serve => Role::Serve,
-    };
+    let role = arguments.role.role();
     let Loaded { config, warnings } = match config::load(&Sources::of_process(file), role) {
         Ok(loaded) => loaded,
         Err(unusable) => return refuse(&unusable.to_string()),

@@ -3,6 +3,7 @@
 mod check_config;
 mod dead_letters;
 mod demo;
+mod doctor;
 mod explain;
 mod operate;
 mod render;
@@ -33,6 +34,8 @@ enum Verb {
     Serve,
     /// List, show, replay or purge what waits for an operator.
     DeadLetters(dead_letters::Arguments),
+    /// Tell what is wrong with a deployment: settings, queue, upstreams, clock; exit code 1 if anything fails.
+    Doctor(doctor::Arguments),
     /// Tell what happened to a trigger.
     Explain(explain::Arguments),
     /// Tell what is wrong or doubtful about the settings; exit code 78 if they cannot be used.
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
         Verb::Serve => return serve::run(config),
         Verb::CheckConfig(arguments) => return check_config::run(config, &arguments),
         Verb::DeadLetters(arguments) => dead_letters::run(config, &arguments),
+        Verb::Doctor(arguments) => doctor::run(config, &arguments),
         Verb::Explain(arguments) => explain::run(config, &arguments),
         Verb::Demo(arguments) => demo::run(&arguments),
         Verb::Render(arguments) => render::run(config, &arguments),

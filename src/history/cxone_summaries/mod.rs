@@ -62,6 +62,22 @@ pub struct CxoneConfig {
     pub ca_file: Option<PathBuf>,
 }
 
+impl CxoneConfig {
+    /// Where and with what tokens are asked for.
+    ///
+    /// # Errors
+    /// When the URL makes no sense or the client id or secret is not set.
+    pub fn oauth(&self) -> anyhow::Result<OauthConfig> {
+        Ok(OauthConfig {
+            token_url: endpoint(&self.base_url, &self.token_path)?.into(),
+            client_id: self.client_id.clone().context("the CXone client id is not set")?,
+            client_secret: self.client_secret.clone().context("the CXone client secret is not set")?,
+            scope: self.scope.clone(),
+            upstream: Upstream::Cxone,
+        })
+    }
+}
+
 /// The provider.
 pub(super) struct CxoneSummaries {
     client: reqwest::Client,
@@ -81,13 +97,7 @@ impl CxoneSummaries {
             https_only: summaries_url.scheme() == "https",
             roots: Roots::read(config.ca_file.as_deref())?,
         })?;
-        let oauth = OauthConfig {
-            token_url: endpoint(&config.base_url, &config.token_path)?.into(),
-            client_id: config.client_id.clone().context("the CXone client id is not set")?,
-            client_secret: config.client_secret.clone().context("the CXone client secret is not set")?,
-            scope: config.scope.clone(),
-            upstream: Upstream::Cxone,
-        };
+        let oauth = config.oauth()?;
         let tokens = TokenSource::new(client.clone(), oauth, Arc::clone(&metrics));
         Ok(Self { client, tokens, summaries_url, page_size: config.page_size.max(1), max_turns, metrics })
     }

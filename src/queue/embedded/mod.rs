@@ -64,7 +64,7 @@ use self::{
     state::State,
     watcher::Watched,
 };
-use super::{Consumer, DeadDelivery, Depths, Limits, Publisher, Queue, QueueError};
+use super::{Consumer, DeadDelivery, Depths, Inspection, Limits, Publisher, Queue, QueueError};
 use crate::{
     message::{DeadLetter, Lane},
     metrics::Metrics,
@@ -183,6 +183,11 @@ impl Queue for EmbeddedQueue {
 
     async fn take_dead_letters(&self, limit: usize) -> Result<Vec<DeadDelivery>, QueueError> {
         dead::take(&self.writer, &self.state, PATIENCE, limit).await
+    }
+
+    async fn inspect(&self) -> Result<Inspection, QueueError> {
+        let version = format!("embedded, SQLite {}", rusqlite::version());
+        Ok(Inspection { version, blocked: !self.is_connected(), ..Inspection::default() })
     }
 
     async fn accepted_since(&self, since: EpochMs) -> Result<Vec<(TriggerId, EpochMs)>, QueueError> {

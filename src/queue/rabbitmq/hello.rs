@@ -19,11 +19,12 @@ const START_LIMIT: usize = 64 * 1024;
 /// Quorum queues with message TTL and at-least-once dead-lettering came with this version.
 const OLDEST: (u32, u32) = (3, 10);
 
-/// Connects, greets and hangs up: proves within `limit` that a broker of a version that keeps our promises answers.
+/// Connects, greets and hangs up: proves within `limit` that a broker of a version that keeps our promises answers, and
+/// tells that version.
 ///
 /// # Errors
 /// `Unreachable` when nobody or something else answers, `Unusable` when the broker is too old.
-pub(super) async fn greet(endpoint: &Endpoint, limit: Duration) -> Result<(), QueueError> {
+pub(super) async fn greet(endpoint: &Endpoint, limit: Duration) -> Result<String, QueueError> {
     let unreachable = |why: &dyn std::fmt::Display| QueueError::Unreachable(format!("{}: {why}", endpoint.label));
     let start = tokio::time::timeout(limit, exchange(endpoint))
         .await
@@ -31,7 +32,7 @@ pub(super) async fn greet(endpoint: &Endpoint, limit: Duration) -> Result<(), Qu
         .map_err(|error| unreachable(&error))?;
     let version = version(&start).unwrap_or_default();
     if is_new_enough(version) {
-        return Ok(());
+        return Ok(version.to_owned());
     }
     Err(QueueError::Unusable(format!("{}: RabbitMQ 3.10 or newer is needed, found {version:?}", endpoint.label)))
 }

@@ -9,6 +9,7 @@ mod admission;
 mod channels;
 mod consumer;
 mod declare;
+mod drift;
 mod endpoint;
 #[cfg(fuzzing)]
 pub mod fuzz;
@@ -48,7 +49,7 @@ use self::{
     session::{Link, Session},
     supervisor::{Supervisor, Tenant},
 };
-use super::{Consumer, DeadDelivery, Depths, Limits, Publisher, Queue, QueueError};
+use super::{Consumer, DeadDelivery, Depths, Inspection, Limits, Publisher, Queue, QueueError};
 use crate::{
     message::{DeadLetter, Lane},
     metrics::Metrics,
@@ -227,6 +228,26 @@ impl Queue for RabbitQueue {
         let session = session.unwrap_or_else(|_| link.now().map(Some))?;
         let session = session.ok_or_else(|| QueueError::Unreachable("closed".into()))?;
         inspect::take_dead_letters(session, Arc::clone(&self.outbox), limit).await
+    }
+
+    async fn inspect(&self) -> Result<Inspection, QueueError> {
+        let session = self.outbox.link.now()?;
+        // The canary goes every second, and `blocked` is the broker's answer to it.
+        tokio::time::sleep(Duration::from_millis(1_500)).await;
+        let blocked = session.blocked();
+        let mut version = Err(QueueError::Unreachable("no broker is known".into()));
+        for endpoint in &self.links.endpoints {
+            version = hello::greet(endpoint, self.links.connect_timeout).await;
+            if version.is_ok() {
+                break;
+            }
+        }
+        Ok(Inspection {
+            version: format!("RabbitMQ {}", version?),
+            drifted: if blocked { Vec::new() } else { drift::drift(&session).await? },
+            consumers: if blocked { None } else { Some(drift::consumers(&session).await?) },
+            blocked,
+        })
     }
 
     async fn accepted_since(&self, _: EpochMs) -> Result<Vec<(TriggerId, EpochMs)>, QueueError> {

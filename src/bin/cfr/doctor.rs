@@ -1,0 +1,37 @@
+//! `cfr doctor`: what is wrong with a deployment.
+
+use std::path::PathBuf;
+
+use anyhow::ensure;
+use cognigy_fallback_router::{
+    config::{self, Sources},
+    operator::doctor::{self, Examination, Verdict},
+};
+
+use crate::{check_config::RoleName, operate::listen, say};
+
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// The process that this machine and its settings are for.
+    #[arg(long, value_enum, default_value = "serve")]
+    role: RoleName,
+    /// Where the gateway lists no models, ask the first one for one token.
+    #[arg(long)]
+    spend: bool,
+}
+
+pub(crate) fn run(file: Option<PathBuf>, arguments: &Arguments) -> anyhow::Result<()> {
+    let sources = Sources::of_process(file);
+    if let Ok(config) = config::load_unchecked(&sources) {
+        listen(&config)?;
+    }
+    let examination = Examination { role: arguments.role.role(), spend: arguments.spend };
+    let mut failed = 0;
+    let examined = doctor::examine(&sources, examination, |finding| {
+        failed += usize::from(finding.verdict == Verdict::Fail);
+        say(&finding.to_string());
+    });
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?.block_on(examined);
+    ensure!(failed == 0, "{failed} checks failed");
+    Ok(())
+}

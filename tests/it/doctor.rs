@@ -1,0 +1,113 @@
+//! `cfr doctor`: the real command on deployments that are well and on such that are not.
+
+use std::time::Duration;
+
+use lapin::{Connection, ConnectionProperties, options::QueueDeclareOptions, types::FieldTable};
+use serde_json::json;
+
+use crate::{
+    operator::Place,
+    support::{
+        app::{COMPLETIONS, TOKEN, WEBHOOK_SECRET, completion},
+        stub::Reply,
+    },
+};
+
+const MODELS: &str = "/v1/models";
+
+fn models(names: &[&str], clock: i64) -> Reply {
+    let data: Vec<_> = names.iter().map(|name| json!({"id": name, "object": "model"})).collect();
+    let now = jiff::Timestamp::now() + Duration::from_secs(clock.unsigned_abs());
+    let date = now.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    Reply::json(&json!({"object": "list", "data": data})).header("date", &date)
+}
+
+async fn a_healthy_deployment(place: Place) -> String {
+    place.world.llm.always(MODELS, models(&["gpt-4o-mini", "other"], 0));
+    let (running, shutdown) = place.serve().await;
+    let said = place.cfr(&["doctor"]).await;
+    assert!(!said.out.contains("FAIL"), "{}", said.out);
+    let out = said.well();
+    for line in ["settings", "reachable", "as declared", "gave a token", "has gpt-4o-mini", "apart", "may be dialled"] {
+        assert!(out.contains(line), "{line} is missing in {out}");
+    }
+    assert!(place.world.llm.requests_to(COMPLETIONS).is_empty(), "it asks no model");
+    assert!(!out.contains(WEBHOOK_SECRET) && !out.contains("client-secret") && !out.contains("llm-key"), "{out}");
+    shutdown.drain.cancel();
+    assert!(running.ended().await.unwrap());
+    out
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_healthy_deployment_has_no_failure_on_the_embedded_queue() {
+    let out = a_healthy_deployment(Place::embedded().await).await;
+    assert!(out.contains("embedded, SQLite 3."), "{out}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_healthy_deployment_has_no_failure_on_rabbitmq() {
+    let out = a_healthy_deployment(Place::broker().await).await;
+    assert!(out.contains("RabbitMQ ") && out.contains("1 on the outcome lane"), "{out}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_drifted_queue_and_missing_consumers_are_named() {
+    let place = Place::broker().await;
+    place.queue().await.close().await;
+    let url = &place.environment["AMQP_URL"];
+    let connection = Connection::connect(url, ConnectionProperties::default()).await.unwrap();
+    let channel = connection.create_channel().await.unwrap();
+    channel.queue_delete("fr.dead".into(), Default::default()).await.unwrap();
+    let mut arguments = FieldTable::default();
+    arguments.insert("x-queue-type".into(), lapin::types::AMQPValue::LongString("quorum".into()));
+    arguments.insert("x-delivery-limit".into(), lapin::types::AMQPValue::LongInt(20));
+    channel.queue_declare("fr.dead".into(), QueueDeclareOptions::durable(), arguments).await.unwrap();
+    let said = place.cfr(&["doctor", "--role", "worker"]).await;
+    assert_eq!(said.code, Some(1));
+    for part in ["queue fr.dead was declared otherwise", "x-delivery-limit", "nobody consumes the work lane"] {
+        assert!(said.out.contains(part), "{part} is missing in {}", said.out);
+    }
+    assert!(!said.out.contains("queue fr.work was"), "{}", said.out);
+    connection.close(200, "bye".into()).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_upstream_that_does_not_work_is_told_with_what_to_do() {
+    let mut place = Place::embedded().await;
+    place.environment.insert("COGNIGY_WEBHOOK_SECRET".into(), "short".into());
+    place.environment.insert("COGNIGY_CALLBACK_SECRET".into(), "short-too".into());
+    place.environment.insert("COGNIGY_CALLBACK_URL".into(), "https://nowhere.invalid/callback".into());
+    place.world.cxone.next(TOKEN, Reply::status(401));
+    place.world.llm.next(MODELS, Reply::status(401));
+    let said = place.cfr(&["doctor"]).await;
+    assert_eq!(said.code, Some(1));
+    for part in [
+        "webhook.secrets: a secret is shorter",
+        "callback.secrets: a secret is shorter",
+        "holds no queue",
+        "CXONE_CLIENT_ID",
+        "LLM_GATEWAY_API_KEY",
+        "its host is not known",
+    ] {
+        assert!(said.out.contains(part), "{part} is missing in {}", said.out);
+    }
+    assert!(!said.out.contains("nowhere"), "{}", said.out);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clocks_apart_fail_an_unlisted_model_warns_and_a_token_is_spent_only_if_told() {
+    let place = Place::embedded().await;
+    place.queue().await.close().await;
+    place.world.llm.next(MODELS, models(&["other"], 100));
+    let said = place.cfr(&["doctor"]).await;
+    assert_eq!(said.code, Some(1));
+    assert!(said.out.contains("NTP") && said.out.contains("does not list gpt-4o-mini"), "{}", said.out);
+    place.world.llm.always(MODELS, Reply::status(404));
+    let out = place.cfr(&["doctor"]).await.well();
+    assert!(out.contains("--spend") && place.world.llm.requests_to(COMPLETIONS).is_empty(), "{out}");
+    place.world.llm.next(COMPLETIONS, completion("p"));
+    let out = place.cfr(&["doctor", "--spend"]).await.well();
+    let asked = place.world.llm.requests_to(COMPLETIONS);
+    assert!(out.contains("the first model answered") && asked.len() == 1, "{out}");
+    assert_eq!(asked[0].json()["max_tokens"], 1);
+}
