@@ -167,3 +167,34 @@ fn the_pipeline_knows_no_queue_and_the_worker_no_vendor() {
         }
     }
 }
+
+/// Every Rust file of the tests, as one text.
+fn test_sources() -> String {
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it")];
+    let mut text = String::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                text.push_str(&fs::read_to_string(&path).unwrap());
+            }
+        }
+    }
+    text
+}
+
+#[test]
+fn every_test_that_the_threat_model_names_is_there() {
+    let document = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("SECURITY.md")).unwrap();
+    let tests = test_sources();
+    let is_name = |word: &&str| {
+        word.matches('_').count() > 4 && word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+    };
+    let rows: Vec<_> = document.lines().filter(|line| line.starts_with("| ") && line.contains('`')).collect();
+    let named: Vec<_> = rows.iter().flat_map(|row| row.split('`')).filter(is_name).collect();
+    assert!(named.len() > 30, "only {} tests are named", named.len());
+    let missing: Vec<_> = named.iter().filter(|name| !tests.contains(&format!("fn {name}("))).collect();
+    assert!(missing.is_empty(), "{missing:#?}");
+}

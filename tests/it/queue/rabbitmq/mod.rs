@@ -2,6 +2,7 @@
 
 mod faults;
 mod flow;
+mod privileges;
 mod tls;
 mod topology;
 mod wire;
