@@ -2,7 +2,7 @@
 
 use cognigy_fallback_router::{
     message::{Disposition, Lane, Reason},
-    queue::QueueError,
+    queue::{QueueError, Settled},
 };
 use lapin::{options::QueueDeclareOptions, types::FieldTable};
 
@@ -70,7 +70,7 @@ async fn a_deleted_queue_is_declared_again_and_its_consumer_goes_on() {
 }
 
 #[tokio::test]
-async fn what_no_queue_is_bound_for_is_kept_among_the_dead_letters() {
+async fn what_no_queue_is_bound_for_is_kept_among_the_dead_letters_and_can_be_replayed() {
     let node = broker::shared().await;
     let vhost = node.vhost().await;
     let rig = ready(&vhost).await;
@@ -81,6 +81,15 @@ async fn what_no_queue_is_bound_for_is_kept_among_the_dead_letters() {
     let dead = rig.queue.dead_letters(10).await.unwrap();
     assert_eq!(dead.len(), 1);
     assert_eq!((id(&dead[0].message), dead[0].reason), (id(&sent), Reason::Unrouted));
+
+    let bind = Default::default();
+    channel.queue_bind("fr.outcome".into(), "fr.in".into(), "outcome".into(), bind, Default::default()).await.unwrap();
+    let held = rig.queue.take_dead_letters(10).await.unwrap().remove(0);
+    assert_eq!(held.reason, Reason::Unrouted);
+    let message = held.message().clone();
+    assert_eq!(held.hand_over(Lane::Outcome, &message).await, Ok(Settled::Done));
+    assert_eq!(id(&next(&mut rig.consumer(Lane::Outcome, 1).await).await.message), id(&sent));
+    assert_eq!(rig.queue.depths().await.unwrap().dead, 0);
     connection.close(200, "bye".into()).await.unwrap();
 }
 
