@@ -150,10 +150,12 @@ pub(super) async fn callback(name: &str, profile: &Profile, tell: &mut impl FnMu
     // What is wrong with the rules or the URL is a finding of the settings.
     let Ok(egress) = Egress::new(&callback.egress, callback.url.as_deref()) else { return };
     let Some(url) = egress.configured_url() else {
-        return tell(Finding::ok(
-            "callback",
-            format!("{name}: triggers name it; {} hosts are allowed", callback.egress.allow_hosts.len()),
-        ));
+        let allowed = callback.egress.allow_hosts.len();
+        // With neither a URL nor an allow-list the settings have failed already.
+        if allowed > 0 {
+            tell(Finding::ok("callback", format!("{name}: triggers name it; {allowed} hosts are allowed")));
+        }
+        return;
     };
     tell(match resolved(&egress, url).await {
         Ok(()) => Finding::ok("callback", format!("{name}: its host has an address that may be dialled")),
