@@ -23,7 +23,6 @@ use crate::{http_server::Limits, metrics::Metrics, queue::Queue};
 
 /// Settings of the admin listener.
 #[derive(Clone, Debug, Deserialize)]
-
 pub struct Config {
     /// Its address.
     pub listen: SocketAddr,

@@ -5,7 +5,6 @@ use tracing_subscriber::EnvFilter;
 
 /// Settings of the log.
 #[derive(Clone, Debug, Deserialize)]
-
 pub struct Config {
     /// `json` or `text`.
     pub format: Format,

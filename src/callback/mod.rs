@@ -12,7 +12,6 @@ use crate::{egress::EgressConfig, metrics::Metrics, secret::Secret, time::EpochM
 
 /// Settings of a profile's callback.
 #[derive(Clone, Debug, Deserialize)]
-
 pub struct Config {
     /// How it is posted.
     pub mode: Mode,

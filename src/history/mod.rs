@@ -17,7 +17,6 @@ pub use cxone_summaries::CxoneConfig;
 
 /// Settings of a profile's history.
 #[derive(Clone, Debug, Deserialize)]
-
 pub struct Config {
     /// Where it comes from.
     pub provider: Provider,

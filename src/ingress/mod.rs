@@ -26,7 +26,6 @@ pub use self::rate::{Rate, RateConfig};
 
 /// Settings of the ingress.
 #[derive(Clone, Debug, Deserialize)]
-
 pub struct Config {
     /// Address of the webhook listener.
     pub listen: SocketAddr,

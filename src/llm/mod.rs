@@ -30,7 +30,6 @@ pub use listing::{Listing, list_models};
 
 /// Settings of a profile's model gateway.
 #[derive(Clone, Debug, Deserialize)]
-
 pub struct Config {
     /// Base URL, with or without `/v1`.
     pub base_url: Option<String>,

@@ -30,7 +30,6 @@ use self::decided::DecidedOutcomes;
 
 /// Settings of the worker.
 #[derive(Clone, Debug, Deserialize)]
-
 pub struct Config {
     /// Deliveries worked on at once, by lane.
     pub slots: Slots,
@@ -45,7 +44,6 @@ pub struct Config {
 
 /// Slots of the lanes.
 #[derive(Clone, Copy, Debug, Deserialize)]
-
 pub struct Slots {
     /// Triggers being decided; each may hold a model call.
     pub work: NonZeroU16,

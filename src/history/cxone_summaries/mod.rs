@@ -41,7 +41,6 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Settings of the provider.
 #[derive(Clone, Debug, Deserialize)]
-
 pub struct CxoneConfig {
     /// Base URL; paths are appended.
     pub base_url: String,

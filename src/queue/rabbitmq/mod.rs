@@ -60,7 +60,6 @@ use crate::{
 
 /// Settings of the RabbitMQ backend.
 #[derive(Clone, Debug, Deserialize)]
-
 pub struct Config {
     /// AMQP URIs of the cluster's nodes, tried in random order. They hold a password.
     pub urls: Vec<Secret>,
