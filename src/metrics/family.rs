@@ -64,6 +64,16 @@ impl<L: Label> Histograms<L> {
     }
 }
 
+/// One series for each pair of label values, in the order that [`pair_index`] knows.
+fn of_pairs<A: Label, B: Label, M>(series: impl Fn([&str; 2]) -> M) -> Vec<M> {
+    let pairs = A::ALL.iter().flat_map(|a| B::ALL.iter().map(move |b| [a.as_str(), b.as_str()]));
+    pairs.map(series).collect()
+}
+
+fn pair_index<A: Label, B: Label>(a: A, b: B) -> usize {
+    index(a) * B::ALL.len() + index(b)
+}
+
 /// Counters by two labels.
 pub struct Counters2<A, B>(Vec<IntCounter>, PhantomData<(A, B)>);
 
@@ -71,18 +81,13 @@ impl<A: Label, B: Label> Counters2<A, B> {
     pub(super) fn register(registry: &Registry, name: &str, help: &str) -> prometheus::Result<Self> {
         let family = IntCounterVec::new(Opts::new(name, help), &[A::NAME, B::NAME])?;
         registry.register(Box::new(family.clone()))?;
-        let series = A::ALL
-            .iter()
-            .flat_map(|a| B::ALL.iter().map(move |b| (a, b)))
-            .map(|(a, b)| family.with_label_values(&[a.as_str(), b.as_str()]))
-            .collect();
-        Ok(Self(series, PhantomData))
+        Ok(Self(of_pairs::<A, B, _>(|pair| family.with_label_values(&pair)), PhantomData))
     }
 
     /// The counter of one pair of label values.
     #[must_use]
     pub fn get(&self, a: A, b: B) -> &IntCounter {
-        &self.0[index(a) * B::ALL.len() + index(b)]
+        &self.0[pair_index(a, b)]
     }
 }
 
@@ -110,17 +115,12 @@ impl<A: Label, B: Label> Gauges2<A, B> {
     pub(super) fn register(registry: &Registry, name: &str, help: &str) -> prometheus::Result<Self> {
         let family = IntGaugeVec::new(Opts::new(name, help), &[A::NAME, B::NAME])?;
         registry.register(Box::new(family.clone()))?;
-        let series = A::ALL
-            .iter()
-            .flat_map(|a| B::ALL.iter().map(move |b| (a, b)))
-            .map(|(a, b)| family.with_label_values(&[a.as_str(), b.as_str()]))
-            .collect();
-        Ok(Self(series, PhantomData))
+        Ok(Self(of_pairs::<A, B, _>(|pair| family.with_label_values(&pair)), PhantomData))
     }
 
     /// The gauge of one pair of label values.
     #[must_use]
     pub fn get(&self, a: A, b: B) -> &IntGauge {
-        &self.0[index(a) * B::ALL.len() + index(b)]
+        &self.0[pair_index(a, b)]
     }
 }
