@@ -111,7 +111,7 @@ impl Links {
             kept.push_str(&text[end..whole.start()]);
             let link = whole.as_str().trim_end_matches(['.', ',', ';', ':', '!', '?']);
             end = whole.start() + link.len();
-            let passes = look == Look::Scheme && found.get(1).is_none() && !is_executable(link);
+            let passes = look == Look::Scheme && found.get(1).is_none() && !has_scheme(link);
             let verdict = if passes { Verdict::Prose } else { self.judge(&found, &text[whole.end()..]) };
             match verdict {
                 Verdict::Foreign => close_gap(&mut kept, &text[end..]),
@@ -166,9 +166,11 @@ enum Look {
     Scheme,
 }
 
-fn is_executable(link: &str) -> bool {
+/// An address that runs something, or one with another inside its path.
+fn has_scheme(link: &str) -> bool {
     let scheme = link.split(':').next().unwrap_or_default();
-    ["javascript", "vbscript", "data"].iter().any(|executable| scheme.eq_ignore_ascii_case(executable))
+    let executable = ["javascript", "vbscript", "data"].iter().any(|name| scheme.eq_ignore_ascii_case(name));
+    executable || [":/", ":\\"].iter().any(|mark| link.contains(mark))
 }
 
 enum Verdict {

@@ -43,7 +43,8 @@ static VERIFIERS: LazyLock<Vec<Verifier>> = LazyLock::new(|| {
 
 /// Headers, an empty line, a body. What is not signed is never taken for signed: only the seeds' body has a signature.
 pub(crate) fn signature(data: &[u8]) {
-    let (head, body) = data.windows(2).position(|two| two == b"\n\n").map_or((data, &b""[..]), |at| (&data[..at], &data[at + 2..]));
+    let (head, body) =
+        data.windows(2).position(|two| two == b"\n\n").map_or((data, &b""[..]), |at| (&data[..at], &data[at + 2..]));
     let headers = parse_headers(head);
     for verifier in VERIFIERS.iter().take(3).chain(VERIFIERS.last()) {
         if verifier.verify(&headers, body, NOW).is_ok() {
@@ -79,7 +80,10 @@ pub(crate) fn callback_url(data: &[u8]) {
     let Ok(url) = EGRESS.check_trigger_url(raw) else { return };
     let (host, port) = (url.host_str().unwrap(), url.port_or_known_default().unwrap());
     assert_eq!(url.scheme(), "https");
-    assert!((host == "hooks.example.com" && port == 443) || (host.ends_with(".b.example.com") && port == 8443), "{url}");
+    assert!(
+        (host == "hooks.example.com" && port == 443) || (host.ends_with(".b.example.com") && port == 8443),
+        "{url}"
+    );
     assert!(url.username().is_empty() && url.password().is_none() && url.fragment().is_none());
     assert_eq!(EGRESS.check_trigger_url(url.as_str()).as_ref(), Ok(&url));
 }

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use cognigy_fallback_router::decision::{DecisionRules, DecisionSchema};
 use proptest::prelude::*;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{parsed, schema, strings, with};
 
@@ -156,4 +156,32 @@ proptest! {
             prop_assert_eq!(clean(&once).ok(), Some(once));
         }
     }
+}
+
+#[test]
+fn a_parameter_keeps_what_customers_are_asked_for_and_loses_links_and_markup() {
+    for (reason, given, kept) in [
+        ("plain", "business", "business"),
+        ("a domain", "shop.attacker.com", "shop.attacker.com"),
+        ("an e-mail address", "a@attacker.com", "a@attacker.com"),
+        ("a time", "at 10:30, ratio 1:2", "at 10:30, ratio 1:2"),
+        ("a foreign link", "see https://attacker.com/x now", "see now"),
+        ("a listed link", "https://help.example.com/x", "https://help.example.com/x"),
+        ("a link behind a domain", "t.co/https://attacker.com", ""),
+        ("a script behind a domain", "t.co/p://", ""),
+        ("backslashes", r"https:\\attacker.com", ""),
+        ("no slashes", "https:attacker.com", ""),
+        ("a script", "javascript:alert(1)", ""),
+        ("a tag", "<img src=x onerror=1>red", "red"),
+        ("references", "&lt;script&gt;1&lt;/script&gt;red", "red"),
+        ("a markdown link", "[red](https://attacker.com)", "red"),
+        ("CognigyScript", "{{context.key}}", "{ {context.key} }"),
+    ] {
+        let answer = with(json!({"extracted_parameters": {"p": given}}));
+        let decision = PROFILE.parse(&answer).unwrap();
+        assert_eq!(decision.extracted_parameters["p"], kept, "{reason}");
+    }
+    let names = json!({"<b>": 1, "a{{b": 2, "https://x": 3, "zero\u{200b}width": 4, "order id": 5, "größe": 6});
+    let decision = PROFILE.parse(&with(json!({"extracted_parameters": names}))).unwrap();
+    assert_eq!(Value::Object(decision.extracted_parameters), json!({"order id": 5, "größe": 6}));
 }
