@@ -1,8 +1,8 @@
 //! The services of one process, and the order in which they end.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
 
 use crate::{
     admin::{self, Health},
@@ -13,6 +13,10 @@ use crate::{
     shutdown::Shutdown,
     worker::{self, Worker},
 };
+
+/// How long the first requests wait in the listener's backlog for the queue's first connection, which usually stands
+/// within a fraction of this. After it they are answered 503, as in any other outage.
+const FIRST_CONNECTION: Duration = Duration::from_secs(2);
 
 /// The services of one process, and how they end: the worker and the ingress first, the queue, then the admin listener.
 pub(super) struct Services {
@@ -36,8 +40,14 @@ impl Services {
 
     pub(super) fn ingress(&mut self, listener: TcpListener, tls: Option<Tls>, config: &Config, ingress: Ingress) {
         let router = ingress::router(Arc::new(ingress));
-        let serving = http_server::serve_tls(listener, tls, router, config.ingress.limits, self.shutdown.clone());
-        self.working.spawn(async { Ok(serving.await) });
+        let (limits, shutdown, queue) = (config.ingress.limits, self.shutdown.clone(), Arc::clone(&self.queue));
+        self.working.spawn(async move {
+            tokio::select! {
+                _ = timeout(FIRST_CONNECTION, queue.ready()) => {}
+                () = shutdown.drain.cancelled() => {}
+            }
+            Ok(http_server::serve_tls(listener, tls, router, limits, shutdown).await)
+        });
     }
 
     pub(super) fn worker(&mut self, config: &Config, worker: Worker) {

@@ -108,6 +108,19 @@ async fn triggers_become_signed_callbacks_on_rabbitmq() {
     the_journey(Place::broker().await).await;
 }
 
+/// The port is open before the queue is connected; who comes in between waits for it instead of being refused.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_first_request_after_the_start_is_accepted() {
+    let world = World::start().await;
+    let place = Place::broker().await;
+    let environment = place.environment(&world);
+    let shutdown = Shutdown::default();
+    let ingress = run(&environment, Role::Ingress, shutdown.clone()).await;
+    accepted(&client(), &ingress, &trigger()).await;
+    shutdown.drain.cancel();
+    assert!(ingress.ended().await.unwrap());
+}
+
 /// What was accepted while no worker ran is answered safely once its deadline has passed, without the model.
 async fn the_expired(place: Place) {
     let world = World::start().await;
