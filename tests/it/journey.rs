@@ -158,18 +158,21 @@ struct Program {
     child: Child,
     /// Every line of its log.
     log: tokio::task::JoinHandle<String>,
+    /// Its standard output.
+    printed: std::fs::File,
     listening: BTreeMap<&'static str, String>,
 }
 
 impl Program {
     async fn start(path: &str, arguments: &[&str], environment: &BTreeMap<String, String>) -> Self {
         let folder = TempDir::new().unwrap();
+        let printed = tempfile::tempfile().unwrap();
         let mut child = Command::new(path)
             .args(arguments)
             .env_clear()
             .envs(environment)
             .current_dir(folder.path())
-            .stdout(Stdio::null())
+            .stdout(printed.try_clone().unwrap())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
@@ -194,7 +197,7 @@ impl Program {
             }
             read
         });
-        Self { child, log, listening }
+        Self { child, log, printed, listening }
     }
 
     fn signal(&self, signal: nix::sys::signal::Signal) {
@@ -202,12 +205,16 @@ impl Program {
         nix::sys::signal::kill(pid, signal).unwrap();
     }
 
-    /// Ends it in good order; its whole log.
+    /// Ends it in good order; its whole log, and after it whatever it printed.
     async fn ended(mut self) -> String {
+        use std::io::{Read, Seek};
         self.signal(nix::sys::signal::Signal::SIGTERM);
         let status = tokio::task::spawn_blocking(move || self.child.wait().unwrap()).await.unwrap();
         assert!(status.success(), "{status}");
-        self.log.await.unwrap()
+        let mut said = self.log.await.unwrap();
+        self.printed.rewind().unwrap();
+        self.printed.read_to_string(&mut said).unwrap();
+        said
     }
 
     async fn accepted(&self, client: &reqwest::Client, body: &serde_json::Value) -> TriggerId {
