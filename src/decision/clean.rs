@@ -9,8 +9,8 @@ use unicode_normalization::UnicodeNormalization;
 use super::{SchemaError, links::Links};
 use crate::customer_text;
 
-/// Markup is removed until none is left, as removing one tag can complete another. More rounds than this only
-/// somebody wants who is up to no good; what is then left loses its angle brackets.
+/// A text is cleaned until nothing changes, as what one step takes out can complete what another one looks for. More
+/// rounds than this only somebody wants who is up to no good.
 const MAX_ROUNDS: usize = 8;
 
 /// Longest response that is cleaned: twice what 2,000 characters can take.
@@ -62,11 +62,16 @@ impl Cleaner {
     /// A suggested response: no invisible characters, HTML, markdown images, links to hosts outside the list, or
     /// CognigyScript. The order matters: each step can uncover what a later one removes.
     ///
-    /// A text beyond 16 KiB is left to the schema, which refuses it for its length.
+    /// A text beyond 16 KiB is left to the schema, which refuses it for its length, and one that eight rounds do not make
+    /// clean becomes empty, which the schema refuses, too.
     pub(super) fn response(&self, text: &str) -> String {
         if text.len() > MAX_RESPONSE_BYTES {
             return text.to_owned();
         }
+        until_stable(self.response_once(text), |text| self.response_once(text))
+    }
+
+    fn response_once(&self, text: &str) -> String {
         let text = self.references.replace_all(text, character);
         let text = folded(customer_text::visible(&text));
         let text = self.without_markup(&text);
@@ -83,14 +88,18 @@ impl Cleaner {
         if !text.contains(['<', '&', '[', ':', '{', '}']) {
             return text;
         }
-        let cleaned = self.references.replace_all(&text, character);
+        let cleaned = until_stable(self.word_once(&text), |text| self.word_once(text));
+        if cleaned == text { text } else { Cow::Owned(cleaned) }
+    }
+
+    fn word_once(&self, text: &str) -> String {
+        let cleaned = self.references.replace_all(text, character);
         let cleaned = customer_text::visible(&cleaned);
         let cleaned = self.without_markup(&cleaned);
         let cleaned = self.openings.replace_all(&cleaned, "$1");
         let cleaned = self.links.without_foreign_schemes(&cleaned);
         let cleaned = self.openings.replace_all(&cleaned, "< $1");
-        let cleaned = without_script(&cleaned);
-        if cleaned == text { text } else { Cow::Owned(cleaned.into_owned()) }
+        without_script(&cleaned).into_owned()
     }
 
     /// The same for every string inside a value; fields whose names could pass for markup or a link are dropped.
@@ -125,6 +134,18 @@ impl Cleaner {
         }
         text
     }
+}
+
+/// What is left once another cleaning changes nothing; empty if that takes too many.
+fn until_stable(mut text: String, clean: impl Fn(&str) -> String) -> String {
+    for _ in 0..MAX_ROUNDS {
+        let cleaner = clean(&text);
+        if cleaner == text {
+            return text;
+        }
+        text = cleaner;
+    }
+    String::new()
 }
 
 /// Letters and digits in ornamental forms as the plain ones that browsers make of them: a domain can be written so.

@@ -114,6 +114,7 @@ fn the_suggested_response_is_plain_text_with_links_only_to_listed_hosts() {
             "! [a[b]c](https://help.example.com/p)",
         ),
         ("an exclamation before a bracket", "Wow![CARD_1]", "Wow! [CARD_1]"),
+        ("a domain that parts from a listed one", "evilhelp.example.comÀ.com>", ">"),
         ("CognigyScript", "Hi {{ci.userId}} {{{x}}}", "Hi { {ci.userId} } { { {x} } }"),
         ("single braces", "Hi {name}", "Hi {name}"),
         ("a placeholder", "Your card [CARD_1] is fine", "Your card [CARD_1] is fine"),
@@ -136,7 +137,7 @@ static PROFILE: LazyLock<DecisionSchema> = LazyLock::new(|| {
 });
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(128) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn a_response_is_clean_after_one_cleaning(
