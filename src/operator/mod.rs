@@ -16,7 +16,7 @@ use crate::{
     app,
     config::{Backend, Config},
     metrics::Metrics,
-    queue::Queue,
+    queue::{Inspection, Queue, QueueError},
 };
 
 pub use audit::Operator;
@@ -53,6 +53,39 @@ pub async fn open_queue(config: &Config) -> anyhow::Result<Arc<dyn Queue>> {
     }
     Ok(queue)
 }
+
+/// Makes everything that the services need at their queue, also where their own accounts may not. What is there already
+/// and as it should be stays untouched.
+///
+/// # Errors
+/// When the queue cannot be reached, or something there was declared otherwise; says what to do.
+pub async fn declare_queues(config: &Config) -> anyhow::Result<Inspection> {
+    // Fails only when one is installed already, which serves as well.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let mut config = config.clone();
+    config.queue.rabbitmq.declare = true;
+    let queue = app::connect(&config, &Arc::new(Metrics::new("cfr")?)).await.context(REACHABLE)?;
+    let limit = config.queue.rabbitmq.connect_timeout + PATIENCE;
+    let ready = match tokio::time::timeout(limit, queue.ready()).await {
+        Ok(ready) => ready,
+        // What it waited for stands in the error of any question.
+        Err(_) => queue.depths().await.map(drop),
+    };
+    let declared = ready.map_err(|error| {
+        let hint = if matches!(error, QueueError::Unusable(_)) { DECLARABLE } else { REACHABLE };
+        anyhow::Error::new(error).context(hint)
+    });
+    let inspection = match declared {
+        Ok(()) => queue.inspect().await.context(REACHABLE),
+        Err(error) => Err(error),
+    };
+    queue.close().await;
+    inspection
+}
+
+const REACHABLE: &str =
+    "check that the broker runs, and `queue.rabbitmq.urls` (AMQP_URL) or `queue.embedded.directory`";
+const DECLARABLE: &str = "empty and delete the queue that is named, or use an account that may configure";
 
 fn exists(directory: &Path) -> anyhow::Result<()> {
     let file = directory.join(crate::queue::embedded::FILE);

@@ -26,6 +26,7 @@ mod operator;
 mod panics;
 mod prompts;
 mod queue;
+mod queues_command;
 mod rules;
 mod settings;
 mod signatures;

@@ -1,11 +1,14 @@
 //! `cfr`: the operator's command.
 
 mod check_config;
+mod completions;
 mod dead_letters;
 mod demo;
 mod doctor;
 mod explain;
+mod healthcheck;
 mod operate;
+mod queues;
 mod render;
 mod send;
 mod serve;
@@ -13,7 +16,7 @@ mod sign;
 
 use std::{path::PathBuf, process::ExitCode};
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 /// Takes over from a NICE Cognigy AI bot when it does not understand a customer.
 #[derive(Parser)]
@@ -40,12 +43,18 @@ enum Verb {
     Explain(explain::Arguments),
     /// Tell what is wrong or doubtful about the settings; exit code 78 if they cannot be used.
     CheckConfig(check_config::Arguments),
+    /// Make what the services need at their queue.
+    Queues(queues::Arguments),
+    /// Tell whether a service on this machine is ready; exit code 1 if not.
+    Healthcheck(healthcheck::Arguments),
     /// Show what the model would be asked for a trigger. Sends nothing.
     Render(render::Arguments),
     /// Sign a trigger and print the curl command that posts it.
     Sign(sign::Arguments),
     /// Sign triggers and post them.
     Send(send::Arguments),
+    /// Print a completion script for a shell: `source <(cfr completions bash)`.
+    Completions(completions::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -56,6 +65,12 @@ fn main() -> ExitCode {
         Verb::DeadLetters(arguments) => dead_letters::run(config, &arguments),
         Verb::Doctor(arguments) => doctor::run(config, &arguments),
         Verb::Explain(arguments) => explain::run(config, &arguments),
+        Verb::Queues(arguments) => queues::run(config, &arguments),
+        Verb::Healthcheck(arguments) => healthcheck::run(config, &arguments),
+        Verb::Completions(arguments) => {
+            completions::run(&arguments, Arguments::command());
+            Ok(())
+        }
         Verb::Demo(arguments) => demo::run(&arguments),
         Verb::Render(arguments) => render::run(config, &arguments),
         Verb::Sign(arguments) => sign::run(&arguments),
