@@ -30,6 +30,7 @@ pub mod trigger;
 
 // Floor 1, instruments.
 pub mod breaker;
+pub mod build;
 pub mod egress;
 pub mod http_client;
 pub mod http_server;

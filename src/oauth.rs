@@ -140,7 +140,7 @@ impl Inner {
 
     fn settle(&self, result: Result<Held, UpstreamError>) -> Result<Secret, UpstreamError> {
         let end = if result.is_ok() { TokenRefresh::Success } else { TokenRefresh::Failure };
-        self.metrics.token_refreshes.get(end).inc();
+        self.metrics.token_refreshes.get(TokenProvider::Cxone, end).inc();
         let held = result?;
         let token = held.token.clone();
         let life = held.expires_at.saturating_duration_since(Instant::now());

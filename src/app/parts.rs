@@ -1,6 +1,9 @@
 //! The parts of each profile, from its settings.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use anyhow::Context as _;
 
@@ -85,7 +88,8 @@ pub fn worker_profiles(config: &Config, metrics: &Arc<Metrics>) -> anyhow::Resul
         Ok((name.clone(), built))
     };
     let profiles: HashMap<_, _> = config.profiles.iter().map(build).collect::<anyhow::Result<_>>()?;
-    metrics.templates_loaded.set(i64::try_from(profiles.len()).unwrap_or(i64::MAX));
+    let sets: BTreeSet<_> = config.profiles.values().map(|profile| &profile.template).collect();
+    metrics.templates_loaded.set(i64::try_from(sets.len()).unwrap_or(i64::MAX));
     Ok(profiles)
 }
 
@@ -104,6 +108,7 @@ fn build_pipeline(config: &Config, profile: &config::Profile, metrics: &Arc<Metr
     let intents: Vec<_> = profile.intents.iter().map(|intent| intent.name.clone()).collect();
     Ok(Pipeline {
         decisions: metrics.decisions(&intents),
+        validations: metrics.validations.of(&profile.template),
         history: history::connect(&profile.history, metrics).context("history")?,
         history_limits: history_limits(profile),
         redaction: RedactionRules::new(&profile.redaction).context("redaction")?,

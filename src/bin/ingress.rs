@@ -4,13 +4,13 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::Parser;
 use cognigy_fallback_router::{
-    app,
+    app, build,
     config::{Role, Sources},
 };
 
 /// Takes signed fallback triggers from Cognigy and queues them.
 #[derive(Parser)]
-#[command(version)]
+#[command(version = build::LONG_VERSION)]
 struct Arguments {
     /// Settings over the defaults (TOML); else the file named by CFR_CONFIG.
     #[arg(long)]

@@ -4,13 +4,13 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::Parser;
 use cognigy_fallback_router::{
-    app,
+    app, build,
     config::{Role, Sources},
 };
 
 /// Decides queued triggers and posts their outcomes.
 #[derive(Parser)]
-#[command(version)]
+#[command(version = build::LONG_VERSION)]
 struct Arguments {
     /// Settings over the defaults (TOML); else the file named by CFR_CONFIG.
     #[arg(long)]

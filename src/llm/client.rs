@@ -14,6 +14,7 @@ use super::{
     failure::Failure,
     gateway::{Gateway, Words},
     models::{Hold, Model},
+    stopwatch::Stopwatch,
 };
 use crate::{
     metrics::{
@@ -107,7 +108,10 @@ impl LlmClient {
             }
             let Some(hold) = sooner else { return Err(last.unwrap_or(LlmError::Unavailable)) };
             let why = hold.why.clone();
-            if !hold.wait(until).await {
+            let waited = Stopwatch::start(&mut spent.waited);
+            let reopened = hold.wait(until).await;
+            drop(waited);
+            if !reopened {
                 return Err(last.unwrap_or(why));
             }
         }
@@ -140,7 +144,7 @@ impl LlmClient {
             admission.end(&result);
             match result {
                 Ok(words) => return Ok(words),
-                Err(failure) => self.recover(failure, model, shape, tries, until).await?,
+                Err(failure) => self.recover(failure, model, shape, tries, until, spent).await?,
             }
         }
     }
@@ -153,6 +157,7 @@ impl LlmClient {
         sent: Shape,
         tries: &mut u32,
         until: Instant,
+        spent: &mut Spent,
     ) -> Result<(), NoAnswer> {
         match failure {
             Failure::OutOfTime { .. } => Err(NoAnswer::Final(LlmError::OutOfTime)),
@@ -170,6 +175,7 @@ impl LlmClient {
             },
             Failure::Transient { cause, asked, error } => {
                 *tries += 1;
+                let _waiting = Stopwatch::start(&mut spent.waited);
                 self.pause(cause, asked, *tries, until).await.ok_or(NoAnswer::GivenUp(error))
             }
         }

@@ -17,6 +17,7 @@ use super::{
     failure::{Failure, diagnose},
     models::Model,
     reply::{self, Reply, Unusable},
+    stopwatch::Stopwatch,
 };
 use crate::{
     http_client::{self, ClientConfig, Limits, Roots, UpstreamError, exchange},
@@ -24,7 +25,6 @@ use crate::{
         Metrics,
         labels::{Finish, TokenDirection, Upstream},
     },
-    outcome::Usage,
 };
 
 /// Bytes of an answer.
@@ -84,7 +84,8 @@ impl Gateway {
         let asked = body.len();
         let request = self.client.post(self.url.clone()).headers(self.headers.clone()).body(body);
         let result = {
-            let _running = Stopwatch::start(spent);
+            spent.calls += 1;
+            let _running = Stopwatch::start(&mut spent.upstream);
             exchange(request, Limits { time, body: ANSWER_LIMIT }, Upstream::Llm, &self.metrics).await
         };
         let cut_short = |error| match error {
@@ -102,7 +103,7 @@ impl Gateway {
         let headers = std::mem::take(&mut answer.headers);
         let body = answer.success().map_err(cut_short)?;
         let reply = reply::read(&body);
-        self.pay(reply.usage, estimate(asked + body.len()), spent);
+        self.pay(&reply, model, estimate(asked + body.len()), spent);
         if let Some(cost) = model.costs.note(&headers, reply.usage) {
             *spent.cost_usd.get_or_insert_default() += cost;
         }
@@ -120,11 +121,16 @@ impl Gateway {
         }
     }
 
-    fn pay(&self, usage: Option<Usage>, estimate: u64, spent: &mut Spent) {
-        let Some(usage) = usage else { return self.charge(estimate, spent) };
+    fn pay(&self, reply: &Reply, model: &Model, estimate: u64, spent: &mut Spent) {
+        let Some(usage) = reply.usage else { return self.charge(estimate, spent) };
         *spent.usage.get_or_insert_default() += usage;
-        self.metrics.llm_tokens.get(TokenDirection::Input).inc_by(usage.prompt_tokens);
-        self.metrics.llm_tokens.get(TokenDirection::Output).inc_by(usage.completion_tokens);
+        // No part is larger than its whole, whatever the gateway says.
+        let cached = reply.details.cached.min(usage.prompt_tokens);
+        let reasoning = reply.details.reasoning.min(usage.completion_tokens);
+        model.tokens.get(TokenDirection::Input).inc_by(usage.prompt_tokens - cached);
+        model.tokens.get(TokenDirection::CachedInput).inc_by(cached);
+        model.tokens.get(TokenDirection::Output).inc_by(usage.completion_tokens - reasoning);
+        model.tokens.get(TokenDirection::Reasoning).inc_by(reasoning);
         self.charge(usage.prompt_tokens.saturating_add(usage.completion_tokens), spent);
     }
 
@@ -139,25 +145,6 @@ impl Gateway {
 /// Tokens of so many bytes, for a budget when nobody says better.
 fn estimate(bytes: usize) -> u64 {
     bytes as u64 / 4
-}
-
-/// Counts a call, and its time however it ends.
-struct Stopwatch<'a> {
-    spent: &'a mut Spent,
-    begun: Instant,
-}
-
-impl<'a> Stopwatch<'a> {
-    fn start(spent: &'a mut Spent) -> Self {
-        spent.calls += 1;
-        Self { spent, begun: Instant::now() }
-    }
-}
-
-impl Drop for Stopwatch<'_> {
-    fn drop(&mut self) {
-        self.spent.upstream += self.begun.elapsed();
-    }
 }
 
 /// `<base>/v1/chat/completions`, where the base may already end with a version or with the whole path. A query stays.

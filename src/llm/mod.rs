@@ -16,6 +16,7 @@ mod gateway;
 mod listing;
 mod models;
 mod reply;
+mod stopwatch;
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
@@ -130,6 +131,8 @@ pub struct Spent {
     pub charged: u64,
     /// Time spent in requests, without the waits between them.
     pub upstream: Duration,
+    /// Time spent in those waits.
+    pub waited: Duration,
 }
 
 /// Why there is no completion.

@@ -11,8 +11,8 @@ use super::{LlmError, body::Shape, cost::Costs, failure::Failure};
 use crate::{
     breaker::{Breaker, Held, Permit, Report},
     metrics::{
-        Metrics,
-        labels::{Circuit, CircuitChange, Upstream},
+        Metrics, NamedCounters,
+        labels::{Circuit, TokenDirection, Upstream},
     },
 };
 
@@ -23,6 +23,7 @@ const MOST_PATIENCE: Duration = Duration::from_secs(16);
 pub(super) struct Model {
     pub(super) name: String,
     pub(super) costs: Costs,
+    pub(super) tokens: NamedCounters<TokenDirection>,
     state: Mutex<State>,
     /// Wakes those who wait for the breaker.
     changed: watch::Sender<()>,
@@ -45,30 +46,24 @@ impl State {
         if before == now {
             return;
         }
-        self.metrics.circuits.get(Upstream::Llm, before).dec();
-        self.metrics.circuits.get(Upstream::Llm, now).inc();
-        let change = match now {
-            Circuit::Closed => CircuitChange::Closed,
-            Circuit::Open => CircuitChange::Open,
-            Circuit::HalfOpen => CircuitChange::HalfOpen,
-        };
-        self.metrics.circuit_changes.get(Upstream::Llm, change).inc();
+        self.metrics.circuits.changed(Upstream::Llm, before, now);
         self.shown = now;
     }
 }
 
 impl Drop for State {
     fn drop(&mut self) {
-        self.metrics.circuits.get(Upstream::Llm, self.shown).dec();
+        self.metrics.circuits.removed(Upstream::Llm, self.shown);
     }
 }
 
 impl Model {
     pub(super) fn new(name: &str, shape: Shape, costs: Costs, metrics: Arc<Metrics>) -> Self {
-        metrics.circuits.get(Upstream::Llm, Circuit::Closed).inc();
+        metrics.circuits.added(Upstream::Llm);
         let breaker = Breaker::default();
+        let tokens = metrics.llm_tokens.of(name);
         let state = State { shown: breaker.circuit(), breaker, metrics, last: LlmError::Unavailable, shape };
-        Self { name: name.to_owned(), costs, state: Mutex::new(state), changed: watch::Sender::new(()) }
+        Self { name: name.to_owned(), costs, tokens, state: Mutex::new(state), changed: watch::Sender::new(()) }
     }
 
     /// Asks whether it may be called now.

@@ -8,10 +8,19 @@ use crate::{metrics::labels::Finish, outcome::Usage};
 pub(super) struct Reply {
     /// What it cost; `None` when it does not say.
     pub(super) usage: Option<Usage>,
+    /// Parts of that: tokens of the prompt that the provider had cached, and of reasoning before the answer.
+    pub(super) details: Details,
     /// Why the model stopped; `None` when there is no choice in it.
     pub(super) finish: Option<Finish>,
     /// The model's words.
     pub(super) content: Result<String, Unusable>,
+}
+
+/// Tokens that are cheaper or invisible, as OpenAI and LiteLLM tell them.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Details {
+    pub(super) cached: u64,
+    pub(super) reasoning: u64,
 }
 
 /// Why there are no words to take.
@@ -27,11 +36,12 @@ pub(super) enum Unusable {
 /// all, or a cut document.
 pub(super) fn read(body: &[u8]) -> Reply {
     let mut envelope: Value = serde_json::from_slice(body).unwrap_or(Value::Null);
+    let details = details(&envelope["usage"]);
     let usage = usage(&envelope["usage"]);
     let failed = !envelope["error"].is_null();
     let choice = envelope.get_mut("choices").and_then(|choices| choices.get_mut(0)).map(Value::take);
     let Some(mut choice) = choice.filter(|choice| !failed && choice["message"].is_object()) else {
-        return Reply { usage, finish: None, content: Err(Unusable::Malformed) };
+        return Reply { usage, details, finish: None, content: Err(Unusable::Malformed) };
     };
     let finish = finish(choice["finish_reason"].as_str().unwrap_or(""));
     let message = choice["message"].take();
@@ -40,7 +50,7 @@ pub(super) fn read(body: &[u8]) -> Reply {
     } else {
         text(message).ok_or(Unusable::Malformed)
     };
-    Reply { usage, finish: Some(finish), content }
+    Reply { usage, details, finish: Some(finish), content }
 }
 
 fn finish(reason: &str) -> Finish {
@@ -86,4 +96,12 @@ fn usage(usage: &Value) -> Option<Usage> {
     let (prompt, completion) = (usage["prompt_tokens"].as_u64(), usage["completion_tokens"].as_u64());
     (prompt.is_some() || completion.is_some())
         .then(|| Usage { prompt_tokens: prompt.unwrap_or(0), completion_tokens: completion.unwrap_or(0) })
+}
+
+fn details(usage: &Value) -> Details {
+    let count = |part: &str, name: &str| usage[part][name].as_u64().unwrap_or(0);
+    Details {
+        cached: count("prompt_tokens_details", "cached_tokens"),
+        reasoning: count("completion_tokens_details", "reasoning_tokens"),
+    }
 }

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use prometheus::{IntCounter, IntCounterVec};
 
-use super::labels::{DecisionSource, Label as _};
+use super::{
+    labels::{DecisionSource, Label as _},
+    named::{Names, OTHER},
+};
 
-/// Stands for every intent of a profile without an allow-list: the model's own words are no label.
-const OTHER: &str = "other";
 /// Stands for the intent of an answer that is not on the allow-list.
 const UNKNOWN: &str = "UNKNOWN";
 /// Stands for the target of a safe answer.
@@ -16,15 +17,17 @@ const HANDOVER: &str = "handover";
 /// The counters of one profile.
 pub struct DecisionCounters {
     by_intent: BTreeMap<String, IntCounter>,
+    /// Every intent of a profile without an allow-list: the model's own words are no label.
     other: IntCounter,
     unknown: IntCounter,
     handover: IntCounter,
 }
 
 impl DecisionCounters {
-    pub(super) fn new(family: &IntCounterVec, intents: &[String]) -> Self {
+    pub(super) fn new(family: &IntCounterVec, targets: &Names, intents: &[String]) -> Self {
         let counter = |target: &str, source: DecisionSource| family.with_label_values(&[target, source.as_str()]);
-        let by_intent = intents.iter().map(|intent| (intent.clone(), counter(intent, DecisionSource::Llm))).collect();
+        let of = |intent: &String| (intent.clone(), counter(&targets.shown(intent), DecisionSource::Llm));
+        let by_intent = intents.iter().map(of).collect();
         Self {
             by_intent,
             other: counter(OTHER, DecisionSource::Llm),

@@ -132,6 +132,19 @@ label!(/// Why a stage failed.
     Internal = "internal",
 });
 
+/// Whether a stage can fail so. The other pairs would be series that never move.
+pub(super) fn can_fail(stage: Stage, failure: StageFailure) -> bool {
+    match stage {
+        Stage::History => failure != StageFailure::Internal,
+        Stage::Prompt => failure == StageFailure::Internal,
+        Stage::Llm => {
+            matches!(failure, StageFailure::Timeout | StageFailure::Unavailable | StageFailure::Rejected)
+        }
+        Stage::Decision => failure == StageFailure::Malformed,
+        Stage::Callback => matches!(failure, StageFailure::Unavailable | StageFailure::Rejected),
+    }
+}
+
 label!(/// Who is called.
     Upstream, "upstream", {
     /// The source of conversations.
@@ -266,10 +279,52 @@ label!(/// Why a model stopped.
     Other = "other",
 });
 
-label!(/// What an upstream's tokens were for.
+label!(/// What a model's tokens were for. Each token has one direction.
     TokenDirection, "direction", {
-    /// Prompt.
+    /// Prompt, but for what was cached.
     Input = "input",
-    /// Answer.
+    /// Answer, but for the reasoning before it.
     Output = "output",
+    /// Prompt that the provider still knew, and often charges less for.
+    CachedInput = "cached_input",
+    /// Thoughts of the model that nobody sees.
+    Reasoning = "reasoning",
 });
+
+label!(/// What came of a trigger, as far as its duration goes.
+    Ended, "outcome", {
+    /// A decision of the model was posted.
+    Decided = "decided",
+    /// The safe answer was posted.
+    SafeAnswer = "safe_answer",
+    /// Nothing could be posted: it waits among the dead letters.
+    Undelivered = "undelivered",
+});
+
+/// The status of an outcome, or that it could not be delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutcomeStatus {
+    /// An outcome was stored.
+    Stored(Status),
+    /// Its callback was given up.
+    DeadLettered,
+}
+
+impl Label for OutcomeStatus {
+    const NAME: &'static str = Status::NAME;
+    const ALL: &'static [Self] = &{
+        let mut all = [Self::DeadLettered; Status::ALL.len() + 1];
+        let mut at = 0;
+        while at < Status::ALL.len() {
+            all[at] = Self::Stored(Status::ALL[at]);
+            at += 1;
+        }
+        all
+    };
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Stored(status) => status.as_str(),
+            Self::DeadLettered => "dead_lettered",
+        }
+    }
+}

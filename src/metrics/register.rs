@@ -3,6 +3,7 @@
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
 use super::labels::{DecisionSource, Label as _};
+use crate::build;
 
 pub(super) fn gauge(registry: &Registry, name: &str, help: &str) -> prometheus::Result<IntGauge> {
     let gauge = IntGauge::new(name, help)?;
@@ -32,12 +33,10 @@ pub(super) fn decisions_family(registry: &Registry) -> prometheus::Result<IntCou
 pub(super) fn build_info(registry: &Registry, component: &str) -> prometheus::Result<()> {
     let family = IntGaugeVec::new(
         Opts::new("cfr_build_info", "1, with what is running"),
-        &["component", "version", "revision"],
+        &["component", "version", "revision", "rustc"],
     )?;
     registry.register(Box::new(family.clone()))?;
-    family
-        .with_label_values(&[component, env!("CARGO_PKG_VERSION"), option_env!("GIT_SHA").unwrap_or("unknown")])
-        .set(1);
+    family.with_label_values(&[component, build::VERSION, build::REVISION, build::RUSTC]).set(1);
     Ok(())
 }
 

@@ -96,7 +96,7 @@ impl Pipeline {
             Err(invalid) if invalid.code == "invalid_json" => Validation::InvalidJson,
             Err(_) => Validation::SchemaViolation,
         };
-        self.metrics.validations.get(label).inc();
+        self.validations.get(label).inc();
         if result.is_err() {
             self.metrics.stage_failures.get(Stage::Decision, StageFailure::Malformed).inc();
         }

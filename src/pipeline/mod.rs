@@ -21,8 +21,8 @@ use crate::{
     history::HistoryProvider,
     llm::{LlmClient, LlmError, Spent},
     metrics::{
-        DecisionCounters, Metrics,
-        labels::{Stage, StageFailure},
+        DecisionCounters, Metrics, NamedCounters,
+        labels::{Stage, StageFailure, Validation},
     },
     outcome::{Attempts, Degraded, Meta, Outcome, Status},
     prompt::{Intent, Prompt, PromptInput, TemplateSet},
@@ -65,6 +65,8 @@ pub struct Pipeline {
     pub confidential: Confidential,
     /// Where its decisions are counted.
     pub decisions: DecisionCounters,
+    /// Where the model's answers are counted.
+    pub validations: NamedCounters<Validation>,
     /// What is said when there is no decision.
     pub safe_answers: SafeAnswers,
     /// How long before the deadline work ends.
@@ -120,7 +122,7 @@ impl Pipeline {
         run.stages.total = started.elapsed();
         let ended_at = now.plus(run.stages.total);
         let meta = self.meta(trigger, &run, ended_at, attempt);
-        self.metrics.overhead.observe(run.stages.overhead(run.spent.upstream).as_secs_f64());
+        self.metrics.overhead.observe(run.stages.overhead(run.spent.upstream + run.spent.waited).as_secs_f64());
         let counter = match &result {
             Ok(decision) => self.decisions.intent(&decision.classified_intent),
             Err(_) => self.decisions.handover(),

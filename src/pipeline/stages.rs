@@ -40,7 +40,7 @@ pub struct Stages {
 }
 
 impl Stages {
-    /// What the router itself needed: the whole less the time spent in upstreams.
+    /// What the router itself needed: the whole less the time spent in upstreams and waiting for them.
     #[must_use]
     pub fn overhead(&self, llm_upstream: Duration) -> Duration {
         self.total.saturating_sub(self.history).saturating_sub(llm_upstream)

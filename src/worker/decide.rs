@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     message::{Disposition, ENVELOPE_VERSION, Envelope, Lane, Message, Reason},
+    metrics::labels::OutcomeStatus,
     queue::{Delivery, QueueError},
     time::EpochMs,
     trigger::{Trigger, TriggerBody},
@@ -84,7 +85,7 @@ pub(super) async fn store(worker: &Worker, delivery: Delivery, outcome: Frozen) 
     match delivery.hand_over(Lane::Outcome, &outcome.message).await {
         Ok(_) => {
             worker.decided.keep(&trigger, Decided::Stored);
-            worker.metrics.outcomes.get(outcome.status).inc();
+            worker.metrics.outcomes.get(OutcomeStatus::Stored(outcome.status)).inc();
         }
         Err(error) => {
             log_failure(&trigger, &error);

@@ -14,7 +14,8 @@ use super::{
 use crate::{
     callback::{CallbackError, StoredOutcome},
     message::{Disposition, Envelope, Lane, Reason},
-    metrics::labels::{CallbackEnd, Stage, StageFailure},
+    metrics::labels::{CallbackEnd, Ended, OutcomeStatus, Stage, StageFailure},
+    outcome::Status,
     queue::Delivery,
     time::EpochMs,
 };
@@ -91,6 +92,14 @@ fn finish(worker: &Worker, envelope: &Envelope, record: &Record<'_>, disposition
     metrics.callback_deliveries.get(end).inc();
     metrics.callback_attempts.observe(f64::from(envelope.attempt));
     let total = now.since(envelope.accepted_at);
-    metrics.trigger_duration.get(record.status).observe(total.as_secs_f64());
+    let ended = match end {
+        CallbackEnd::Delivered if record.status == Status::Success => Ended::Decided,
+        CallbackEnd::Delivered => Ended::SafeAnswer,
+        CallbackEnd::Rejected | CallbackEnd::GaveUp | CallbackEnd::Expired => Ended::Undelivered,
+    };
+    if ended == Ended::Undelivered {
+        metrics.outcomes.get(OutcomeStatus::DeadLettered).inc();
+    }
+    metrics.trigger_duration.get(ended).observe(total.as_secs_f64());
     super::record::log_finished(envelope, record, end, total);
 }

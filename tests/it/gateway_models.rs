@@ -135,8 +135,8 @@ async fn usage_is_summed_and_unknown_usage_is_not_zero() {
     gateway.next(Reply::json(&empty)).next(says("w"));
     let asked = gateway.ask().await;
     assert_eq!(asked.spent.usage, Some(Usage { prompt_tokens: 350, completion_tokens: 86 }));
-    assert_eq!(gateway.metrics.llm_tokens.get(TokenDirection::Input).get(), 350);
-    assert_eq!(gateway.metrics.llm_tokens.get(TokenDirection::Output).get(), 86);
+    assert_eq!(gateway.metrics.llm_tokens.of("m1").get(TokenDirection::Input).get(), 350);
+    assert_eq!(gateway.metrics.llm_tokens.of("m1").get(TokenDirection::Output).get(), 86);
     assert_eq!(gateway.metrics.llm_finish.get(Finish::Stop).get(), 1);
     assert_eq!(gateway.metrics.upstream_retries.get(Upstream::Llm, RetryCause::InvalidAnswer).get(), 1);
     assert!(asked.spent.upstream > Duration::ZERO);

@@ -23,7 +23,7 @@ const FLOORS: &[&[&str]] = &[
         "time",
         "trigger",
     ],
-    &["metrics", "shutdown", "telemetry"],
+    &["build", "metrics", "shutdown", "telemetry"],
     &["egress", "http_client", "http_server", "breaker", "oauth"],
     &["callback", "history", "llm", "prompt", "queue"],
     &["pipeline"],

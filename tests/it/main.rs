@@ -28,6 +28,7 @@ mod prompts;
 mod queue;
 mod queues_command;
 mod rules;
+mod series;
 mod settings;
 mod signatures;
 mod simulators;

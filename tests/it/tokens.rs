@@ -6,7 +6,7 @@ use cognigy_fallback_router::{
     http_client::{self, ClientConfig, Roots, UpstreamError},
     metrics::{
         Metrics,
-        labels::{TokenRefresh, Upstream},
+        labels::{TokenProvider, TokenRefresh, Upstream},
     },
     oauth::{OauthConfig, TokenSource},
     secret::Secret,
@@ -63,7 +63,7 @@ impl Fixture {
     }
 
     fn refreshes(&self, end: TokenRefresh) -> u64 {
-        self.metrics.token_refreshes.get(end).get()
+        self.metrics.token_refreshes.get(TokenProvider::Cxone, end).get()
     }
 }
 

@@ -17,10 +17,11 @@ mod sign;
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{CommandFactory as _, Parser, Subcommand};
+use cognigy_fallback_router::build;
 
 /// Takes over from a NICE Cognigy AI bot when it does not understand a customer.
 #[derive(Parser)]
-#[command(name = "cfr", version)]
+#[command(name = "cfr", version = build::LONG_VERSION)]
 struct Arguments {
     /// Settings over the defaults (TOML); else the file named by CFR_CONFIG.
     #[arg(long, global = true)]
