@@ -74,6 +74,26 @@ label!(/// How a publish ended.
     Timeout = "timeout",
 });
 
+label!(/// What a notice is about.
+    Topic, "topic", {
+    /// A stored outcome that a request may be held open for.
+    Outcome = "outcome",
+    /// A process that is well.
+    Heartbeat = "heartbeat",
+    /// How a trigger went, for the operator's console.
+    Story = "story",
+});
+
+label!(/// What became of a notice.
+    NoticeEnd, "end", {
+    /// Handed to the broker, or stored for another process.
+    Sent = "sent",
+    /// Handed to a reader in this process.
+    Heard = "heard",
+    /// No room, no connection, or too long.
+    Dropped = "dropped",
+});
+
 label!(/// Why a queue session ended.
     Reconnect, "reason", {
     /// The connection could not be made.

@@ -26,9 +26,9 @@ use prometheus::{Encoder, Histogram, IntCounter, IntCounterVec, IntGauge, Regist
 
 use self::{
     labels::{
-        CallbackEnd, Ended, Finish, Lane, OutcomeStatus, Published, Reason, Reconnect, Redelivered, RetryCause,
-        SettledAs, Stage, StageFailure, TokenDirection, TokenProvider, TokenRefresh, Upstream, UpstreamStatus,
-        Validation, Webhook, WebhookClass, WebhookSecret,
+        CallbackEnd, Ended, Finish, Lane, NoticeEnd, OutcomeStatus, Published, Reason, Reconnect, Redelivered,
+        RetryCause, SettledAs, Stage, StageFailure, TokenDirection, TokenProvider, TokenRefresh, Upstream,
+        UpstreamStatus, Validation, Webhook, WebhookClass, WebhookSecret,
     },
     named::Names,
     runtime::Runtime,
@@ -51,6 +51,8 @@ pub struct Metrics {
     pub queue_connected: IntGauge,
     /// Queue sessions that ended, by reason.
     pub queue_reconnects: Counters<Reconnect>,
+    /// Notices, by what became of them.
+    pub notices: Counters<NoticeEnd>,
     /// Time from acceptance until a worker took the trigger.
     pub queue_wait: Histogram,
     /// Deliveries taken, by whether they came back from an earlier one.

@@ -58,6 +58,7 @@ impl Metrics {
                 "cfr_queue_reconnects_total",
                 "Queue sessions that ended, by reason",
             )?,
+            notices: Counters::register(r, "cfr_notices_total", "Notices, by what became of them")?,
             queue_wait: histogram(
                 worker,
                 "cfr_queue_wait_seconds",

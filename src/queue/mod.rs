@@ -10,12 +10,14 @@
 //!   backend with `Reason::Expired`; the worker checks again on receipt.
 
 pub mod embedded;
+pub mod notice;
 pub mod rabbitmq;
 
 use std::{num::NonZeroU16, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 
+use self::notice::Notices;
 use crate::{
     message::{DeadLetter, Disposition, Lane, Message, Reason},
     time::EpochMs,
@@ -222,6 +224,9 @@ pub struct Inspection {
 pub trait Queue: Send + Sync {
     /// The publisher; all callers share it.
     fn publisher(&self) -> Arc<dyn Publisher>;
+
+    /// Where notices are told and heard.
+    fn notices(&self) -> Arc<dyn Notices>;
 
     /// A new consumer of `lane` with at most `slots` unsettled deliveries.
     ///

@@ -29,6 +29,7 @@ mod health;
 mod inbox;
 mod lease;
 mod leasing;
+mod notices;
 mod owner;
 mod place;
 mod publisher;
@@ -58,13 +59,14 @@ use tokio_util::sync::CancellationToken;
 use self::{
     consumer::EmbeddedConsumer,
     inbox::{Nudge, Patience, Writer},
+    notices::EmbeddedNotices,
     owner::{Opening, Owner},
     publisher::EmbeddedPublisher,
     reader::Reader,
     state::State,
     watcher::Watched,
 };
-use super::{Consumer, DeadDelivery, Depths, Inspection, Limits, Publisher, Queue, QueueError};
+use super::{Consumer, DeadDelivery, Depths, Inspection, Limits, Publisher, Queue, QueueError, notice::Notices};
 use crate::{
     message::{DeadLetter, Lane},
     metrics::Metrics,
@@ -160,6 +162,10 @@ impl Queue for EmbeddedQueue {
         Arc::new(EmbeddedPublisher { state: Arc::clone(&self.state), writer: self.writer.clone() })
     }
 
+    fn notices(&self) -> Arc<dyn Notices> {
+        Arc::new(EmbeddedNotices { state: Arc::clone(&self.state), writer: self.writer.downgrade() })
+    }
+
     async fn consumer(&self, lane: Lane, slots: NonZeroU16) -> Result<Box<dyn Consumer>, QueueError> {
         self.state.health.usable()?;
         Ok(Box::new(EmbeddedConsumer::new(lane, slots.get(), Arc::clone(&self.state), self.writer.clone())))
@@ -196,6 +202,7 @@ impl Queue for EmbeddedQueue {
 
     async fn close(&self) {
         self.state.closed.cancel();
+        self.state.hub.close();
         self.state.metrics.queue_connected.set(0);
         // The writer notices after its next transaction.
         let _ = self.writer.ask(PATIENCE, |reply| Box::new(Nudge(Some(reply)))).await;

@@ -13,6 +13,7 @@ use super::{
     batch::Batch,
     health::SILENCE,
     inbox::{Change, Writer},
+    notices,
     owner::{is_dead, lock_path},
     place::{moment, sql},
     state::State,
@@ -127,7 +128,7 @@ impl Change for ExpireWork {
     fn answer(self: Box<Self>, _: Result<(), QueueError>, _: &Arc<State>) {}
 }
 
-/// Forgets accepted triggers that are too old or too many.
+/// Forgets accepted triggers, and notices, that are too old or too many.
 pub(super) struct Prune;
 
 impl Change for Prune {
@@ -140,7 +141,7 @@ impl Change for Prune {
              OR seq <= (SELECT max(seq) FROM accepted) - ?2",
             params![sql(batch.now.minus(REMEMBERED)), REMEMBERED_COUNT],
         )?;
-        Ok(())
+        notices::prune(batch)
     }
 
     fn answer(self: Box<Self>, _: Result<(), QueueError>, _: &Arc<State>) {}

@@ -17,7 +17,11 @@ use super::{
     inbox::{Nudge, WeakWriter},
     place::{LeaseKey, index},
 };
-use crate::{message::Lane, metrics::Metrics, queue::Limits};
+use crate::{
+    message::Lane,
+    metrics::Metrics,
+    queue::{Limits, notice::Hub},
+};
 
 /// A lease that ended without a settlement.
 #[derive(Clone, Copy)]
@@ -39,6 +43,11 @@ pub(super) struct State {
     pub(super) watcher: OnceLock<Thread>,
     /// The write-ahead log is to be emptied.
     pub(super) long_log: AtomicBool,
+    pub(super) hub: Hub,
+    /// Another process listens to notices, as of the last look.
+    pub(super) others_listen: AtomicBool,
+    /// The file says that this process listens to notices.
+    pub(super) listens: AtomicBool,
     nudged: AtomicBool,
     tokens: AtomicI64,
     ready: [watch::Sender<()>; 3],
@@ -51,6 +60,7 @@ pub(super) struct State {
 impl State {
     pub(super) fn new(limits: Limits, metrics: Arc<Metrics>, writer: WeakWriter) -> Arc<Self> {
         Arc::new(Self {
+            hub: Hub::new(Arc::clone(&metrics)),
             limits,
             metrics,
             health: Health::new(),
@@ -59,6 +69,8 @@ impl State {
             suspects: AtomicUsize::new(0),
             watcher: OnceLock::new(),
             long_log: AtomicBool::new(false),
+            others_listen: AtomicBool::new(false),
+            listens: AtomicBool::new(false),
             nudged: AtomicBool::new(false),
             tokens: AtomicI64::new(0),
             ready: std::array::from_fn(|_| watch::Sender::new(())),

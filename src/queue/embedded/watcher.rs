@@ -14,6 +14,7 @@ use tokio_util::sync::DropGuard;
 use super::{
     failure::{Moment, explain},
     inbox::{WeakWriter, Writer},
+    notices::Ear,
     place::{index, moment, number, sql},
     reclaim::{Neighbours, Prune},
     state::State,
@@ -22,6 +23,8 @@ use crate::{message::Lane, queue::QueueError, time::EpochMs};
 
 /// Between looks while a consumer waits and another process could bring it something.
 const ALERT: Duration = Duration::from_millis(8);
+/// Between looks while somebody listens to the notices of other processes.
+const LISTENING: Duration = Duration::from_millis(25);
 /// Between looks otherwise.
 const CALM: Duration = Duration::from_millis(100);
 const NEIGHBOURS: Duration = Duration::from_millis(250);
@@ -48,6 +51,9 @@ pub(super) fn spawn(
     let file_id = file_id(&watched.file);
     let watcher = Watcher {
         connection,
+        owner: watched.owner,
+        ear: Ear::default(),
+        heard: None,
         neighbours: Neighbours::new(watched.directory, watched.owner),
         file: watched.file,
         file_id,
@@ -67,7 +73,11 @@ pub(super) fn spawn(
 
 struct Watcher {
     connection: Connection,
+    owner: i64,
     neighbours: Neighbours,
+    ear: Ear,
+    /// The version of the file whose notices are all read.
+    heard: Option<i64>,
     file: PathBuf,
     file_id: Option<(u64, u64)>,
     state: Arc<State>,
@@ -130,16 +140,26 @@ impl Watcher {
 
     fn pause(&self) -> Duration {
         let awaited = Lane::ALL.into_iter().any(|lane| self.state.is_awaited(lane));
-        if awaited && self.neighbours.are_there() { ALERT } else { CALM }
+        match self.neighbours.are_there() {
+            true if awaited => ALERT,
+            true if self.state.listens.load(Ordering::Relaxed) => LISTENING,
+            _ => CALM,
+        }
     }
 
     fn look(&mut self, writer: &Writer, neighbours: bool, count: bool) -> rusqlite::Result<()> {
         if self.state.health.is_beat_due() {
             self.state.nudge();
         }
-        self.wake_consumers()?;
+        let version: i64 = self.connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
+        self.wake_consumers(version)?;
         if neighbours {
             self.neighbours.look(&self.connection, writer)?;
+            self.ear.look_around(&self.connection, self.owner, &self.state, writer)?;
+        }
+        if self.state.listens.load(Ordering::Relaxed) && self.heard != Some(version) {
+            let more = self.ear.hear(&self.connection, self.owner, &self.state)?;
+            self.heard = (!more).then_some(version);
         }
         if count {
             self.count(writer)?;
@@ -148,8 +168,7 @@ impl Watcher {
     }
 
     /// Consumers hear of their own process's messages by themselves; this is for the others' ones.
-    fn wake_consumers(&mut self) -> rusqlite::Result<()> {
-        let version: i64 = self.connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
+    fn wake_consumers(&mut self, version: i64) -> rusqlite::Result<()> {
         let now = EpochMs::from(SystemTime::now());
         for lane in Lane::ALL.into_iter().filter(|lane| self.state.is_awaited(*lane)) {
             let seen = &mut self.seen[index(lane)];

@@ -17,6 +17,8 @@ mod headers;
 mod hello;
 mod inspect;
 mod limit;
+mod listening;
+mod notices;
 mod parcel;
 mod presence;
 mod publisher;
@@ -30,7 +32,7 @@ mod topology;
 use std::{
     num::NonZeroU16,
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, Weak},
     time::Duration,
 };
 
@@ -42,6 +44,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use self::{
     endpoint::Endpoint,
+    notices::RabbitNotices,
     presence::Presence,
     publisher::{Outbox, RabbitPublisher},
     pulse::Pulse,
@@ -49,7 +52,7 @@ use self::{
     session::{Link, Session},
     supervisor::{Supervisor, Tenant},
 };
-use super::{Consumer, DeadDelivery, Depths, Inspection, Limits, Publisher, Queue, QueueError};
+use super::{Consumer, DeadDelivery, Depths, Inspection, Limits, Publisher, Queue, QueueError, notice::Notices};
 use crate::{
     message::{DeadLetter, Lane},
     metrics::Metrics,
@@ -117,7 +120,12 @@ pub fn connect(config: &Config, limits: Limits, metrics: Arc<Metrics>) -> Result
     });
     let _close_on_drop = links.closing.clone().drop_guard();
     let kept = Mutex::new(Kept { supervisors: vec![kept], consuming: None });
-    Ok(Arc::new(RabbitQueue { links, outbox, presence, kept, _close_on_drop }))
+    Ok(Arc::new_cyclic(|queue: &Weak<RabbitQueue>| {
+        let queue = queue.clone();
+        let consuming = Arc::new(move || Some(queue.upgrade()?.consuming()));
+        let notices = Arc::new(RabbitNotices::start(&outbox, consuming, &links.closing));
+        RabbitQueue { links, outbox, presence, kept, notices, _close_on_drop }
+    }))
 }
 
 /// What every link needs.
@@ -146,6 +154,7 @@ struct RabbitQueue {
     outbox: Arc<Outbox>,
     presence: Arc<Presence>,
     kept: Mutex<Kept>,
+    notices: Arc<RabbitNotices>,
     _close_on_drop: DropGuard,
 }
 
@@ -193,6 +202,10 @@ impl RabbitQueue {
 impl Queue for RabbitQueue {
     fn publisher(&self) -> Arc<dyn Publisher> {
         Arc::new(RabbitPublisher(Arc::clone(&self.outbox)))
+    }
+
+    fn notices(&self) -> Arc<dyn Notices> {
+        Arc::clone(&self.notices) as Arc<dyn Notices>
     }
 
     async fn consumer(&self, lane: Lane, slots: NonZeroU16) -> Result<Box<dyn Consumer>, QueueError> {
@@ -256,6 +269,7 @@ impl Queue for RabbitQueue {
 
     async fn close(&self) {
         self.links.closing.cancel();
+        self.notices.hub.close();
         self.outbox.pool.close();
         let supervisors = std::mem::take(&mut self.kept.lock().unwrap_or_else(PoisonError::into_inner).supervisors);
         for supervisor in supervisors {

@@ -6,7 +6,7 @@
 //! fr.dlx       direct  fr.unrouted   fr.late                  fr.dlx:late                  dead
 //! fr.unrouted  fanout                fr.outcome               fr.in:outcome fr.dlx:outcome dead
 //! fr.probe     fanout                fr.dead                  fr.dlx:dead
-//!                                    fr.unrouted              fr.unrouted
+//! fr.notice    fanout  fr.probe      fr.unrouted              fr.unrouted
 //!                                    fr.retry.{lane}.{N}s     fr.in:retry.{lane}.{N}s      {lane}, after N seconds
 //!                                    fr.probe                 fr.probe
 //! ```
@@ -20,13 +20,16 @@
 //!   queue is there only to keep the broker's count of unroutable messages at zero. It is a quorum queue too (one
 //!   message, one second): a classic one would need no replication, but the rule that there is one kind of queue is
 //!   worth more than one small write a second.
+//! * `fr.notice` tells outcomes and the like to whoever listens just now (see [`crate::queue::notice`]). Each listener
+//!   has a queue `fr.notice.<id>`, exclusive, auto-deleted and classic: the one exception to the first rule, because
+//!   what it holds is worthless without its process. Notices that nobody listens to end in `fr.probe`.
 
 use lapin::{
     ExchangeKind,
     types::{AMQPValue, FieldTable},
 };
 
-use crate::message::Lane;
+use crate::{message::Lane, queue::notice};
 
 /// Where publishers send.
 pub(super) const IN: &str = "fr.in";
@@ -34,6 +37,8 @@ pub(super) const IN: &str = "fr.in";
 pub(super) const DLX: &str = "fr.dlx";
 /// Where the canary goes.
 pub(super) const PROBE: &str = "fr.probe";
+/// Where notices go; the start of their queues' names.
+pub(super) const NOTICE: &str = "fr.notice";
 /// The queue (and exchange) of messages that nothing was bound for.
 pub(super) const UNROUTED: &str = "fr.unrouted";
 /// The queue of dead letters.
@@ -116,14 +121,26 @@ impl Queue {
 }
 
 /// The exchanges to be declared, before the queues.
-pub(super) fn exchanges() -> [(&'static str, ExchangeKind, FieldTable); 4] {
-    let alternate = || table(&[("alternate-exchange", text(UNROUTED))]);
+pub(super) fn exchanges() -> [(&'static str, ExchangeKind, FieldTable); 5] {
+    let alternate = |other: &str| table(&[("alternate-exchange", text(other))]);
     [
         (UNROUTED, ExchangeKind::Fanout, FieldTable::default()),
-        (IN, ExchangeKind::Direct, alternate()),
-        (DLX, ExchangeKind::Direct, alternate()),
+        (IN, ExchangeKind::Direct, alternate(UNROUTED)),
+        (DLX, ExchangeKind::Direct, alternate(UNROUTED)),
         (PROBE, ExchangeKind::Fanout, FieldTable::default()),
+        (NOTICE, ExchangeKind::Fanout, alternate(PROBE)),
     ]
+}
+
+/// The arguments of a listener's queue: short, and never in anybody's way.
+pub(super) fn notice_arguments() -> FieldTable {
+    let life = i32::try_from(notice::LIFE.as_millis()).unwrap_or(i32::MAX);
+    table(&[
+        ("x-queue-type", text("classic")),
+        ("x-max-length", number(notice::WAITING.into())),
+        ("x-overflow", text("drop-head")),
+        ("x-message-ttl", number(life)),
+    ])
 }
 
 /// The queues to be declared, targets of dead-lettering before their sources.

@@ -9,6 +9,7 @@ pub(crate) mod endings;
 pub(crate) mod flow;
 pub(crate) mod lasting;
 pub(crate) mod limits;
+pub(crate) mod notices;
 
 use std::{
     collections::HashMap,
@@ -87,6 +88,11 @@ macro_rules! conformance {
                 late_messages_that_always_come_back_become_dead_letters,
                 expired_work_never_gets_lost,
                 new_triggers_are_refused_over_the_soft_limit_and_welcome_again_below_it,
+            }
+            notices {
+                a_notice_is_heard_once_on_every_connection_by_those_who_listen_to_its_topic,
+                notices_that_nobody_reads_hold_up_nothing,
+                what_was_told_before_is_not_heard_later,
             }
             lasting {
                 stop_gives_back_what_was_prefetched_and_lets_the_rest_be_settled,

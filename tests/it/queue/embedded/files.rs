@@ -66,7 +66,10 @@ async fn the_file_of_an_older_version_is_brought_up_to_date_with_what_is_in_it()
     publish(&queue, Lane::Work, &messages(3)).await;
     queue.close().await;
     // The first version knew no dead letters in an operator's hands.
-    place.sqlite().execute_batch("DROP TABLE held; PRAGMA user_version = 1").unwrap();
+    place
+        .sqlite()
+        .execute_batch("DROP TABLE held; DROP TABLE notice; DROP TABLE listener; PRAGMA user_version = 1")
+        .unwrap();
     let queue = place.open(WIDE).await;
     drain(&mut consumer(&queue, Lane::Work, 4).await, 3).await;
     assert!(queue.take_dead_letters(1).await.unwrap().is_empty());

@@ -18,7 +18,11 @@ use bytes::Bytes;
 use cognigy_fallback_router::{
     message::{Disposition, Envelope, Lane, Message},
     metrics::Metrics,
-    queue::{Consumer, Delivery, Limits, Queue, QueueError, rabbitmq},
+    queue::{
+        Consumer, Delivery, Limits, Queue, QueueError,
+        notice::{Notice, NoticeReader, Topic},
+        rabbitmq,
+    },
     time::EpochMs,
     trigger::TriggerId,
 };
@@ -137,6 +141,20 @@ async fn until<F: Future<Output = bool>>(mut is_so: impl FnMut() -> F) {
     within(async {
         while !is_so().await {
             tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    })
+    .await;
+}
+
+/// Tells notices until the listener hears one.
+async fn tell_until_heard(teller: &Rig, listener: &mut NoticeReader, topic: Topic) {
+    let notices = teller.queue.notices();
+    within(async {
+        loop {
+            notices.publish(Notice { topic, body: Bytes::from_static(b"{}") });
+            if let Ok(heard) = tokio::time::timeout(Duration::from_millis(50), listener.next()).await {
+                return assert_eq!(heard.unwrap().topic, topic);
+            }
         }
     })
     .await;

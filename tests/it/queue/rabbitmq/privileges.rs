@@ -8,11 +8,12 @@ use cognigy_fallback_router::{
 use super::*;
 
 /// A user with these permissions in a virtual host, and settings to connect as it, without declaring anything.
-async fn user(node: &broker::Shared, vhost: &Vhost, name: &str, write: &str, read: &str) -> rabbitmq::Config {
+async fn user(node: &broker::Shared, vhost: &Vhost, name: &str, rights: [&str; 3]) -> rabbitmq::Config {
+    let [configure, write, read] = rights;
     let user = format!("{}-{name}", vhost.name);
     node.eval(format!(
         "rabbit_auth_backend_internal:add_user(<<\"{user}\">>, <<\"pw\">>, <<\"test\">>), \
-         rabbit_auth_backend_internal:set_permissions(<<\"{user}\">>, <<\"{}\">>, <<\"^$\">>, <<\"{write}\">>, <<\"{read}\">>, <<\"test\">>).",
+         rabbit_auth_backend_internal:set_permissions(<<\"{user}\">>, <<\"{}\">>, <<\"{configure}\">>, <<\"{write}\">>, <<\"{read}\">>, <<\"test\">>).",
         vhost.name
     ))
     .await;
@@ -26,12 +27,12 @@ async fn an_ingress_that_may_only_write_and_a_worker_that_may_not_declare_do_the
     let vhost = node.vhost().await;
     // Somebody who may has declared everything.
     drop(ready(&vhost).await);
-    let ingress = open(&user(&node, &vhost, "ingress", r"^fr\\.in$", "^$").await);
+    let ingress = open(&user(&node, &vhost, "ingress", ["^$", r"^fr\\.in$", "^$"]).await);
     within(ingress.queue.ready()).await.unwrap();
     let sent = message();
     ingress.publish(Lane::Work, &sent).await.unwrap();
 
-    let worker = user(&node, &vhost, "worker", r"^fr\\.(in|dlx)$", r"^fr\\.").await;
+    let worker = user(&node, &vhost, "worker", ["^$", r"^fr\\.(in|dlx|notice)$", r"^fr\\."]).await;
     let worker = open(&worker);
     within(worker.queue.ready()).await.unwrap();
     let mut work = worker.consumer(Lane::Work, 1).await;
@@ -42,6 +43,13 @@ async fn an_ingress_that_may_only_write_and_a_worker_that_may_not_declare_do_the
     let mut outcomes = worker.consumer(Lane::Outcome, 1).await;
     next(&mut outcomes).await.settle(Disposition::Retry { after: Duration::ZERO }).await.unwrap();
     next(&mut outcomes).await.settle(Disposition::Ack).await.unwrap();
+
+    // This ingress may not listen to notices: it goes without, and so do requests that it holds open.
+    let _deaf = ingress.queue.notices().subscribe(&[Topic::Outcome]);
+    let rights = [r"^fr\\.notice\\.", r"^fr\\.(in$|notice\\.)", r"^fr\\.notice"];
+    let listening = open(&user(&node, &vhost, "listening-ingress", rights).await);
+    let mut listener = listening.queue.notices().subscribe(&[Topic::Outcome]);
+    tell_until_heard(&worker, &mut listener, Topic::Outcome).await;
 
     drop(work);
     ingress.publish(Lane::Work, &message()).await.unwrap();

@@ -2,11 +2,11 @@
 
 use cognigy_fallback_router::{
     message::{Disposition, Lane, Reason},
-    queue::{QueueError, Settled},
+    queue::{QueueError, Settled, notice::Topic},
 };
 use lapin::{options::QueueDeclareOptions, types::FieldTable};
 
-use super::{Rig, id, message, next, open, raw_channel, ready, until, within};
+use super::{Rig, id, message, next, open, raw_channel, ready, tell_until_heard, until, within};
 use crate::support::broker;
 
 #[tokio::test]
@@ -106,5 +106,18 @@ async fn what_can_be_routed_nowhere_at_all_is_refused_and_the_topology_healed() 
     let sent = message();
     until(async || rig.publish(Lane::Outcome, &sent).await.is_ok()).await;
     assert_eq!(id(&next(&mut rig.consumer(Lane::Outcome, 1).await).await.message), id(&sent));
+    connection.close(200, "bye".into()).await.unwrap();
+}
+
+#[tokio::test]
+async fn notices_are_heard_again_after_their_exchange_was_deleted() {
+    let node = broker::shared().await;
+    let vhost = node.vhost().await;
+    let (teller, listening) = (ready(&vhost).await, ready(&vhost).await);
+    let mut listener = listening.queue.notices().subscribe(&[Topic::Story]);
+    tell_until_heard(&teller, &mut listener, Topic::Story).await;
+    let (connection, channel) = raw_channel(&vhost).await;
+    channel.exchange_delete("fr.notice".into(), Default::default()).await.unwrap();
+    tell_until_heard(&teller, &mut listener, Topic::Story).await;
     connection.close(200, "bye".into()).await.unwrap();
 }
