@@ -30,6 +30,7 @@ mod queues_command;
 mod rules;
 mod series;
 mod settings;
+mod signature_vectors;
 mod signatures;
 mod simulators;
 mod spending;
