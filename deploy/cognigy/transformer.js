@@ -1,10 +1,11 @@
 // Transformer for a Cognigy Endpoint: lets only results through that the fallback router has signed for this session,
-// and stops everything else that comes to /inject and /notify, so that whoever learns the URL token can say nothing.
+// and stops everything else that comes to /inject and /notify, so that whoever learns the URL token can say nothing. What
+// looks like a result in a customer's own message is taken out.
 //
-// Paste it under Endpoint > Transformer Functions; switch on "Inject Transformer" and "Notify Transformer" there. This is
+// Paste it under Endpoint > Transformer Functions; switch on the transformers for input, inject and notify there. This is
 // for Webchat and Socket Endpoints. For a Webhook Endpoint write createWebhookTransformer in the last lines instead, for
 // Voice Gateway and others the function that the editor suggests. Where the editor already holds a transformer, copy the
-// two handlers into it. `crypto` and `Buffer` are Cognigy's own here: nothing is imported.
+// handlers into it. `crypto` and `Buffer` are Cognigy's own here: nothing is imported.
 
 // The router's callback.secrets, the current one first, and during a rotation the old one, too. Anyone who may edit this
 // Endpoint can read them: give the callbacks a secret of their own, not that of the webhook.
@@ -44,7 +45,15 @@ async function admit({ request, response }) {
   return { userId, sessionId, text, data };
 }
 
+// A customer's message: a socket hands it over as payload, a webhook as the request's body.
+async function withoutResult({ payload, request }) {
+  const { userId, sessionId, text, data } = payload || request.body;
+  const { fallbackRouter, ...own } = data || {};
+  return { userId, sessionId, text, data: own };
+}
+
 createSocketTransformer({
+  handleInput: withoutResult,
   handleInject: admit,
   handleNotify: admit,
 });

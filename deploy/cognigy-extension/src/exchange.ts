@@ -5,6 +5,7 @@ import { createHash, randomUUID } from "node:crypto";
 import type { Connection } from "./connection";
 import { Fault } from "./fault";
 import { requestHeaders } from "./signature";
+import { record } from "./wellformed";
 
 /** Bytes read of an answer: an outcome with its metadata has at most half of it. */
 const LARGEST_ANSWER = 128 * 1024;
@@ -134,13 +135,19 @@ function read(response: Response, text: string): Answer | Failure {
   if (status >= 500 || status === 408) {
     return { fault: new Fault("unexpected_answer", `the router failed (${status})`, status), again: true };
   }
-  return { fault: new Fault("refused", advice(status), status), again: false };
+  return { fault: new Fault("refused", advice(status, status === 400 ? pointers(text) : []), status), again: false };
+}
+
+/** Where the router found broken rules: names of the contract and positions. Anything else is not repeated. */
+function pointers(text: string): string[] {
+  const errors = parsed(text)?.["errors"];
+  const found = (Array.isArray(errors) ? errors : []).map((error) => String(record(error)?.["pointer"] ?? ""));
+  return found.filter((pointer) => /^(\/([A-Za-z]{1,20}|\d{1,2})){1,4}$/.test(pointer)).slice(0, 5);
 }
 
 function parsed(text: string): Record<string, unknown> | undefined {
   try {
-    const value: unknown = JSON.parse(text);
-    return typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : undefined;
+    return record(JSON.parse(text));
   } catch {
     return undefined;
   }
@@ -151,10 +158,10 @@ function retryAfter(value: string | null): { retryAfterMs?: number } {
 }
 
 /** What a builder can do about a refusal. The router's own words are not repeated: who knows what is in between. */
-function advice(status: number): string {
+function advice(status: number, places: readonly string[]): string {
   switch (status) {
     case 400:
-      return "the router refused the trigger (400): a field breaks a rule, or the bot understood the message";
+      return `the router refused the trigger (400)${places.length > 0 ? `: see ${places.join(", ")}` : ""}`;
     case 403:
       return "the router refused the signature (403): compare scheme and secret with the profile's, and both clocks";
     case 404:

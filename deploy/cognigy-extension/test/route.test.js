@@ -174,7 +174,7 @@ test("a failure goes on with On Error and says what to do, not what was said", a
     [router.json(200, { hello: "world" }), "unexpected_answer", 200, 1],
     [router.json(200, ["my reset thing is dead"]), "unexpected_answer", 200, 1],
     [(response) => response.end("<html>my reset thing is dead</html>"), "unexpected_answer", 200, 1],
-    [(response) => response.end("x".repeat(200_000)), "unexpected_answer", 200, 1],
+    [router.json(200, router.decided({}, { padding: "x".repeat(200_000) })), "unexpected_answer", 200, 1],
     [(response) => response.destroy(), "unreachable", undefined, 3],
   ];
   for (const [answer, code, status, tries] of cases) {
@@ -198,6 +198,12 @@ async function withoutPatience(run) {
     AbortSignal.timeout = timeout;
   }
 }
+
+test("a broken rule is named by its place", async () => {
+  const places = ["/confidenceScore", "/history/3/role", "", "/my reset thing is dead", 7].map((pointer) => ({ pointer }));
+  const { result } = await turn([router.json(400, { errors: [...places, null, "x"] })]);
+  assert.equal(result.fault.message, "the router refused the trigger (400): see /confidenceScore, /history/3/role");
+});
 
 test("a router that hangs is given up", async () => {
   await withoutPatience(async () => {

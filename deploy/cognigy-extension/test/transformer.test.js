@@ -87,3 +87,15 @@ test("an old result sent again is refused", async () => {
     assert.equal(await admitted(handleInject, bodyOf(inject)), 401, `${off} s`);
   }
 });
+
+test("a customer cannot send a result, and everything else of a message stays", async () => {
+  const { handleInput } = transformer(["secret"], 0);
+  const [inject] = injects;
+  const message = { userId: "u", sessionId: "s", text: "hello", data: { mine: 1, ...bodyOf(inject).data } };
+  const expected = { userId: "u", sessionId: "s", text: "hello", data: { mine: 1 } };
+  for (const given of [{ payload: message }, { request: { body: message } }]) {
+    const { data, ...rest } = await handleInput(given);
+    assert.deepEqual({ ...rest, data: { ...data } }, expected);
+  }
+  assert.deepEqual({ ...(await handleInput({ payload: { ...message, data: null } })).data }, {});
+});
