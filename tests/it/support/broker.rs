@@ -1,15 +1,11 @@
 //! A private RabbitMQ node, one for the whole test process, started by the first test that needs it.
 //!
 //! Tests share it, each in a virtual host of its own ([`shared`]). A test that stops, freezes or starves the node has it
-//! alone meanwhile ([`alone`]). The node lives as long as the standard input of `rabbitmq-node` stays open, so it dies
-//! with this process, however that ends.
+//! alone meanwhile ([`alone`]).
 
 use std::{
-    io::{BufRead, BufReader, Write},
-    net::TcpListener,
+    io::Write,
     ops::Deref,
-    path::Path,
-    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     sync::{Arc, LazyLock, Mutex, OnceLock},
     time::Duration,
 };
@@ -18,12 +14,16 @@ use cognigy_fallback_router::{queue::rabbitmq::Config, secret::Secret};
 use tempfile::NamedTempFile;
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 
-use super::certificates::Authority;
+use super::{
+    certificates::Authority,
+    nodes::{Nodes, free_ports, tree_of_environment},
+};
 
-const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/support/rabbitmq-node");
-const SERVER: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
 /// Virtual hosts are made in batches: each call of rabbitmqctl starts an Erlang VM.
 const BATCH: usize = 12;
+/// How far the ports of further listeners are from the first one's.
+const TLS: u16 = 4;
+const MANAGEMENT: u16 = 5;
 
 static NODE: OnceLock<Node> = OnceLock::new();
 static GATE: LazyLock<Arc<RwLock<()>>> = LazyLock::new(Arc::default);
@@ -76,19 +76,10 @@ impl Drop for Alone {
 
 /// The process, and what is known of it.
 pub(crate) struct Node {
-    port: u16,
-    directory: String,
-    control: Mutex<Control>,
-    ctl: Mutex<()>,
+    nodes: Nodes,
     vhosts: Mutex<Vhosts>,
     alarmed: Mutex<bool>,
     authority: Authority,
-}
-
-struct Control {
-    _process: Child,
-    commands: ChildStdin,
-    answers: BufReader<ChildStdout>,
 }
 
 #[derive(Default)]
@@ -126,14 +117,14 @@ impl Node {
     /// An empty virtual host.
     pub(crate) async fn vhost(&self) -> Vhost {
         let name = blocking(Self::take_vhost).await;
-        Vhost { url: format!("amqp://guest:guest@127.0.0.1:{}/{name}", self.port), name }
+        Vhost { url: format!("amqp://guest:guest@127.0.0.1:{}/{name}", self.nodes.port(1)), name }
     }
 
     /// Settings to connect to a virtual host over TLS, trusting the node's authority and showing a certificate of it.
     pub(crate) fn tls_config(&self, vhost: &Vhost) -> Config {
         let client = self.authority.issue("client");
         Config {
-            urls: vec![Secret::new(format!("amqps://guest:guest@localhost:{}/{}", self.port + 4, vhost.name))],
+            urls: vec![Secret::new(format!("amqps://guest:guest@localhost:{}/{}", self.nodes.port(1) + TLS, vhost.name))],
             ca_file: Some(self.authority.file()),
             client_certificate_file: Some(client.certificate),
             client_key_file: Some(client.key),
@@ -227,23 +218,11 @@ impl Node {
     }
 
     fn command(&self, command: &str) {
-        let mut control = self.control.lock().unwrap();
-        writeln!(control.commands, "{command}").unwrap();
-        let mut answer = String::new();
-        control.answers.read_line(&mut answer).unwrap();
-        assert_eq!(answer.trim(), "ok", "{command}");
+        self.nodes.command(command);
     }
 
     fn ctl(&self, arguments: &[&str]) -> String {
-        let _one_at_a_time = self.ctl.lock().unwrap();
-        let run = Command::new(SCRIPT)
-            .args(["ctl", &self.directory, &self.port.to_string()])
-            .args(arguments)
-            .output()
-            .unwrap();
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        assert!(run.status.success(), "rabbitmqctl {arguments:?}: {}{}", text(&run.stdout), text(&run.stderr));
-        text(&run.stdout)
+        self.nodes.ctl(1, arguments)
     }
 }
 
@@ -256,51 +235,27 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce(&'static Node) -> T + Sen
 }
 
 fn launch() -> Node {
-    assert!(Path::new(SERVER).exists(), "RabbitMQ is not installed ({SERVER}): run tests/run, which installs it");
-    let (port, authority) = (free_ports(), Authority::new());
-    let configuration = tls_configuration(&authority, port + 4);
-    let mut process = Command::new(SCRIPT)
-        .args(["run", &port.to_string(), configuration.path().to_str().unwrap()])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let commands = process.stdin.take().unwrap();
-    let mut answers = BufReader::new(process.stdout.take().unwrap());
-    let mut directory = String::new();
-    answers.read_line(&mut directory).unwrap();
-    Node {
-        port,
-        directory: directory.trim().to_owned(),
-        control: Mutex::new(Control { _process: process, commands, answers }),
-        ctl: Mutex::default(),
-        vhosts: Mutex::default(),
-        alarmed: Mutex::default(),
-        authority,
-    }
+    let (port, authority) = (free_ports(1), Authority::new());
+    let configuration = configuration(&authority, port);
+    let nodes = Nodes::prepare(1, port, configuration.path(), tree_of_environment());
+    Node { nodes, vhosts: Mutex::default(), alarmed: Mutex::default(), authority }
 }
 
-/// The node's TLS listener: whoever connects there must show a certificate of the same authority.
-fn tls_configuration(authority: &Authority, port: u16) -> NamedTempFile {
+/// The node's further listeners. Whoever connects to the one for TLS must show a certificate of the same authority; the
+/// one for the management API opens with its plugin.
+fn configuration(authority: &Authority, port: u16) -> NamedTempFile {
     let identity = authority.issue("broker");
     let mut file = NamedTempFile::new().unwrap();
     writeln!(
         file,
-        "listeners.ssl.1 = 127.0.0.1:{port}\nssl_options.cacertfile = {}\nssl_options.certfile = {}\n\
+        "management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {}\nlisteners.ssl.1 = 127.0.0.1:{}\nssl_options.cacertfile = {}\nssl_options.certfile = {}\n\
          ssl_options.keyfile = {}\nssl_options.verify = verify_peer\nssl_options.fail_if_no_peer_cert = true",
+        port + MANAGEMENT,
+        port + TLS,
         authority.file().display(),
         identity.certificate.display(),
         identity.key.display()
     )
     .unwrap();
     file
-}
-
-/// The first of five neighbouring ports that are free, below the range from which the system takes ports itself.
-fn free_ports() -> u16 {
-    let is_free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
-    (0..1_000)
-        .map(|_| 10_000 + 5 * (rand::random::<u16>() % 4_000))
-        .find(|&port| (port..port + 5).all(is_free))
-        .expect("five free ports")
 }

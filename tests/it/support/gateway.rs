@@ -37,6 +37,7 @@ pub(crate) fn config() -> Config {
         max_tokens: 500,
         response_format: ResponseFormat::JsonObject,
         attempts: 2,
+        calls_per_trigger: 8,
         attempt_timeout: Duration::from_secs(20),
         connect_timeout: Duration::from_secs(5),
         reasks: 1,
@@ -74,7 +75,7 @@ impl Gateway {
             ChatMessage { role: "system", content: "Answer in JSON.".to_owned() },
             ChatMessage { role: "user", content: "Where is my \"order\"?".to_owned() },
         ];
-        let request = CompletionRequest { messages: &messages, max_tokens_factor };
+        let request = CompletionRequest { max_tokens_factor, ..CompletionRequest::new(&messages) };
         let mut spent = Spent::default();
         let result = self.client.complete(request, Instant::now() + limit, &mut spent).await;
         Asked { result, spent }

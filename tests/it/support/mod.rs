@@ -5,4 +5,5 @@ pub(crate) mod broker;
 pub(crate) mod certificates;
 pub(crate) mod clock;
 pub(crate) mod gateway;
+pub(crate) mod nodes;
 pub(crate) mod stub;
