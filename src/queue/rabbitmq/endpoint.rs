@@ -27,7 +27,8 @@ pub(super) struct Endpoint {
 /// # Errors
 /// `Unusable` when there is none, or one is no AMQP URI.
 pub(super) fn parse(config: &Config) -> Result<Vec<Endpoint>, QueueError> {
-    if config.urls.is_empty() {
+    let texts: Vec<_> = config.urls.iter().flat_map(|url| apart(url.expose())).collect();
+    if texts.is_empty() {
         return Err(QueueError::Unusable("no AMQP URI is set".into()));
     }
     let tls = tls(config)?;
@@ -39,7 +40,23 @@ pub(super) fn parse(config: &Config) -> Result<Vec<Endpoint>, QueueError> {
             ))
         })
     };
-    config.urls.iter().map(|url| url.expose().trim()).enumerate().map(parse).collect()
+    texts.into_iter().enumerate().map(parse).collect()
+}
+
+/// The URIs of one setting: a cluster's nodes stand in it one after the other, with commas or white space between. A
+/// comma that no URI follows belongs to a password.
+fn apart(setting: &str) -> Vec<&str> {
+    let begins = |text: &str| text.starts_with("amqp://") || text.starts_with("amqps://");
+    let mut uris = vec![setting.trim()];
+    while let Some(last) = uris.last().copied() {
+        let end = last.char_indices().find(|&(at, separator)| {
+            (separator == ',' || separator.is_whitespace()) && begins(last[at + separator.len_utf8()..].trim_start())
+        });
+        let Some((at, separator)) = end else { break };
+        uris.pop();
+        uris.extend([last[..at].trim_end(), last[at + separator.len_utf8()..].trim_start()]);
+    }
+    uris
 }
 
 /// The same brokers in random order, so that many processes spread over a cluster.
@@ -127,6 +144,21 @@ mod tests {
             assert_eq!(endpoint.uri.vhost, vhost, "{url}");
             assert_eq!(endpoint.uri.query.heartbeat, Some(heartbeat), "{url}");
         }
+    }
+
+    #[test]
+    fn one_setting_may_name_all_nodes_of_a_cluster() {
+        let labels = |setting: &str| -> Vec<_> {
+            parse(&config(setting)).unwrap().into_iter().map(|endpoint| endpoint.label).collect()
+        };
+        let three = ["a:5672", "b:5672", "c:7"];
+        assert_eq!(labels("amqp://u:p@a,amqp://u:p@b,amqp://u:p@c:7"), three);
+        assert_eq!(labels(" amqp://u:p@a , amqp://u:p@b\namqp://u:p@c:7\n"), three);
+        assert_eq!(labels("amqp://u:p,p@a,amqps://u:p@b"), ["a:5672", "b:5671"]);
+        let password = parse(&config("amqp://u:p,p@a,amqp://u:p@b")).unwrap().remove(0).uri.authority.userinfo.password;
+        assert_eq!(password, "p,p");
+        let error = parse(&config("amqp://u:p@a,amqp://u:hunter2@b:port")).err().unwrap().to_string();
+        assert!(error.contains("number 2") && !error.contains("hunter2"), "{error}");
     }
 
     #[test]
