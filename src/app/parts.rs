@@ -15,7 +15,7 @@ use crate::{
     history,
     http_server::Tls,
     ingress,
-    llm::LlmClient,
+    llm::{Breakers, LlmClient},
     metrics::Metrics,
     pipeline::{self, Confidential, HistoryLimits, Pipeline},
     prompt::{Prompt, TemplateSet},
@@ -83,8 +83,9 @@ pub(super) fn ingress_profiles(config: &Config) -> anyhow::Result<HashMap<String
 /// # Errors
 /// When a part of a profile cannot be built.
 pub fn worker_profiles(config: &Config, metrics: &Arc<Metrics>) -> anyhow::Result<HashMap<String, worker::Profile>> {
+    let breakers = Breakers::new(Arc::clone(metrics));
     let build = |(name, profile): (&String, &config::Profile)| {
-        let built = worker_profile(config, profile, metrics).with_context(|| format!("profiles.{name}"))?;
+        let built = worker_profile(config, profile, &breakers, metrics).with_context(|| format!("profiles.{name}"))?;
         Ok((name.clone(), built))
     };
     let profiles: HashMap<_, _> = config.profiles.iter().map(build).collect::<anyhow::Result<_>>()?;
@@ -96,14 +97,20 @@ pub fn worker_profiles(config: &Config, metrics: &Arc<Metrics>) -> anyhow::Resul
 fn worker_profile(
     config: &Config,
     profile: &config::Profile,
+    breakers: &Breakers,
     metrics: &Arc<Metrics>,
 ) -> anyhow::Result<worker::Profile> {
-    let pipeline = build_pipeline(config, profile, metrics)?;
+    let pipeline = build_pipeline(config, profile, breakers, metrics)?;
     let callback = callback::connect(&profile.callback, metrics).context("callback")?;
     Ok(worker::Profile { pipeline, callback, callback_max_age: profile.callback.max_age })
 }
 
-fn build_pipeline(config: &Config, profile: &config::Profile, metrics: &Arc<Metrics>) -> anyhow::Result<Pipeline> {
+fn build_pipeline(
+    config: &Config,
+    profile: &config::Profile,
+    breakers: &Breakers,
+    metrics: &Arc<Metrics>,
+) -> anyhow::Result<Pipeline> {
     let templates = TemplateSet::load(config.templates.directory.as_deref(), &profile.template)?;
     let intents: Vec<_> = profile.intents.iter().map(|intent| intent.name.clone()).collect();
     Ok(Pipeline {
@@ -113,8 +120,9 @@ fn build_pipeline(config: &Config, profile: &config::Profile, metrics: &Arc<Metr
         history_limits: history_limits(profile),
         redaction: RedactionRules::new(&profile.redaction).context("redaction")?,
         intents: profile.intents.clone(),
-        llm: LlmClient::new(&profile.llm, templates.schema(), Arc::clone(metrics)).context("llm")?,
+        llm: LlmClient::sharing(&profile.llm, templates.schema(), breakers, Arc::clone(metrics)).context("llm")?,
         reasks: profile.llm.reasks,
+        calls_per_trigger: profile.llm.calls_per_trigger,
         schema: DecisionSchema::compile(templates.schema(), profile.decision_rules())?,
         confidential: Confidential::new(profile.secrets())?,
         safe_answers: SafeAnswers::new(profile.safe_answers.clone(), &profile.language).context("safe_answers")?,

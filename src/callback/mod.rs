@@ -78,6 +78,18 @@ pub enum CallbackError {
     },
 }
 
+impl CallbackError {
+    /// A short code for the record of a message's tries.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Rejected(_) => "rejected",
+            Self::RateLimited { .. } => "rate_limited",
+            Self::Unavailable { .. } => "unavailable",
+        }
+    }
+}
+
 /// A way to post outcomes.
 #[async_trait]
 pub trait Callback: Send + Sync {

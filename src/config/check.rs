@@ -108,6 +108,7 @@ fn general(profile: &Profile, key: &dyn Fn(&str) -> String, notes: &mut Notes<'_
     notes.within(&key("history.timeout"), profile.history.timeout, Duration::from_millis(1), s(300));
     notes.within(&key("llm.reasks"), profile.llm.reasks, 0, 2);
     notes.within(&key("llm.attempts"), profile.llm.attempts, 1, 10);
+    notes.within(&key("llm.calls_per_trigger"), profile.llm.calls_per_trigger, 1, 100);
     notes.within(&key("llm.temperature"), profile.llm.temperature, 0.0, 2.0);
     notes.within(&key("llm.max_tokens"), profile.llm.max_tokens, 1, 100_000);
     for (model, price) in &profile.llm.prices {

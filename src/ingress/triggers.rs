@@ -20,7 +20,7 @@ use super::{
     signed::Signed,
 };
 use crate::{
-    message::{ENVELOPE_VERSION, Envelope, Lane, Message},
+    message::{ENVELOPE_VERSION, Envelope, Lane, Message, Tries},
     metrics::{
         InFlight,
         labels::{Webhook, WebhookClass},
@@ -81,6 +81,7 @@ fn message(signed: Signed<Trigger>) -> Message {
         callback: body.callback_url,
         reason: None,
         replay: 0,
+        tries: Tries::default(),
         traceparent: None,
     };
     Message { envelope, body: signed.raw }

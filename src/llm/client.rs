@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep};
 use super::{
     Completion, CompletionRequest, Config, LlmError, Spent,
     body::{Bodies, Shape},
+    breakers::Breakers,
     cost::Costs,
     failure::Failure,
     gateway::{Gateway, Words},
@@ -52,16 +53,32 @@ impl LlmClient {
     /// # Errors
     /// When the base URL or a header is missing or unusable, or the HTTP client cannot be built.
     pub fn new(config: &Config, schema: &Value, metrics: Arc<Metrics>) -> anyhow::Result<Self> {
+        let breakers = Breakers::new(Arc::clone(&metrics));
+        Self::sharing(config, schema, &breakers, metrics)
+    }
+
+    /// Builds a client as [`LlmClient::new`] does, that learns from the calls of all others with these `breakers`
+    /// whether a model is well.
+    ///
+    /// # Errors
+    /// As [`LlmClient::new`].
+    pub fn sharing(
+        config: &Config,
+        schema: &Value,
+        breakers: &Breakers,
+        metrics: Arc<Metrics>,
+    ) -> anyhow::Result<Self> {
         ensure!(!config.models.is_empty(), "no model is named");
         let shape = Shape::new(config.response_format);
+        let gateway = Gateway::new(config, Arc::clone(&metrics))?;
+        let model = |name: &String| {
+            let (tokens, shared) = (metrics.llm_tokens.of(name), breakers.of(config, gateway.url(), name));
+            Model::new(name, shape, costs(config, name, &metrics), tokens, shared)
+        };
         Ok(Self {
-            gateway: Gateway::new(config, Arc::clone(&metrics))?,
             bodies: Bodies::new(config, schema)?,
-            models: config
-                .models
-                .iter()
-                .map(|name| Model::new(name, shape, costs(config, name, &metrics), Arc::clone(&metrics)))
-                .collect(),
+            models: config.models.iter().map(model).collect(),
+            gateway,
             retries: RetryPolicy {
                 base: Duration::from_secs(1),
                 cap: Duration::from_secs(16),
@@ -129,6 +146,9 @@ impl LlmClient {
         let mut made: Option<(Shape, Bytes)> = None;
         loop {
             self.gateway.afford(spent).map_err(NoAnswer::Final)?;
+            if spent.calls >= request.most_calls {
+                return Err(NoAnswer::Final(LlmError::CallsExhausted));
+            }
             let admission = model.admit().map_err(NoAnswer::Held)?;
             let shape = model.shape();
             // Made once and sent again in every try, unless the shape changes.
@@ -176,15 +196,26 @@ impl LlmClient {
             Failure::Transient { cause, asked, error } => {
                 *tries += 1;
                 let _waiting = Stopwatch::start(&mut spent.waited);
-                self.pause(cause, asked, *tries, until).await.ok_or(NoAnswer::GivenUp(error))
+                self.pause(model, cause, asked, *tries, until).await.ok_or(NoAnswer::GivenUp(error))
             }
         }
     }
 
     /// Waits before the next try of the same model; `None` when there shall be none.
-    async fn pause(&self, cause: RetryCause, asked: Option<Duration>, tries: u32, until: Instant) -> Option<()> {
+    async fn pause(
+        &self,
+        model: &Model,
+        cause: RetryCause,
+        asked: Option<Duration>,
+        tries: u32,
+        until: Instant,
+    ) -> Option<()> {
         let wait = self.retries.delay(tries, asked, rand::random())?;
         if wait > LONGEST_WAIT || Instant::now() + wait >= until {
+            return None;
+        }
+        if !model.may_repeat() {
+            self.metrics.llm_retries_withheld.inc();
             return None;
         }
         sleep(wait).await;

@@ -63,6 +63,11 @@ impl Gateway {
         Ok(Self { client, url, headers: headers(config)?, attempt_timeout, budget, metrics })
     }
 
+    /// Where it posts to.
+    pub(super) fn url(&self) -> &Url {
+        &self.url
+    }
+
     /// Asks the budget for one more call.
     pub(super) fn afford(&self, spent: &Spent) -> Result<(), LlmError> {
         self.budget.as_ref().map_or(Ok(()), |budget| budget.admit(spent))

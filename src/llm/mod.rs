@@ -2,10 +2,11 @@
 //!
 //! [`LlmClient::complete`] asks the models in their order; each several times, as long as that can help and time is left.
 //! The siblings: `body` is what is sent, `gateway` sends it, `reply` reads a good answer and `failure` any other, `models`
-//! remembers what each model does not take and when it is held off, `client` asks model by model; `budget` and `cost`
+//! remembers what each model does not take, `breakers` when it is held off, `client` asks model by model; `budget` and `cost`
 //! know what that may and does cost.
 
 mod body;
+mod breakers;
 mod budget;
 mod client;
 mod cost;
@@ -24,6 +25,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{outcome::Usage, secret::Secret};
 
+pub use breakers::Breakers;
 pub use budget::BudgetConfig;
 pub use client::LlmClient;
 pub use cost::Price;
@@ -46,6 +48,9 @@ pub struct Config {
     pub response_format: ResponseFormat,
     /// Tries for each model, the first included.
     pub attempts: u32,
+    /// Calls for one trigger, over all models, tries and re-asks. A trigger that comes back (its worker died, or a panic)
+    /// has half of them each time, and at least one.
+    pub calls_per_trigger: u32,
     /// Limit of one try, the body included.
     #[serde(with = "humantime_serde")]
     pub attempt_timeout: Duration,
@@ -95,13 +100,15 @@ pub struct CompletionRequest<'a> {
     pub messages: &'a [ChatMessage],
     /// Multiplies the configured `max_tokens`: 1, or more after an answer that was cut off at the limit.
     pub max_tokens_factor: u32,
+    /// No more than these calls for the trigger, those in [`Spent`] included.
+    pub most_calls: u32,
 }
 
 impl<'a> CompletionRequest<'a> {
-    /// A request with the configured token limit.
+    /// A request with the configured token limit, and no other limit of calls than the tries of each model.
     #[must_use]
     pub fn new(messages: &'a [ChatMessage]) -> Self {
-        Self { messages, max_tokens_factor: 1 }
+        Self { messages, max_tokens_factor: 1, most_calls: u32::MAX }
     }
 }
 
@@ -150,6 +157,9 @@ pub enum LlmError {
     /// The profile's own budget is used up.
     #[error("budget exhausted")]
     BudgetExhausted,
+    /// The trigger has had all its calls.
+    #[error("no call left")]
+    CallsExhausted,
     /// The key was refused.
     #[error("not authorised")]
     Unauthorized,
@@ -173,6 +183,7 @@ impl LlmError {
             Self::RateLimited => "llm_rate_limited",
             Self::QuotaExhausted => "llm_quota_exhausted",
             Self::BudgetExhausted => "llm_budget_exhausted",
+            Self::CallsExhausted => "llm_calls_exhausted",
             Self::Unauthorized => "llm_unauthorized",
             Self::Rejected(_) => "llm_rejected",
             Self::Unavailable => "llm_unavailable",

@@ -1,4 +1,5 @@
-//! What is known of each model: what it does not take, and whether it is held off. Shared by all calls of a client.
+//! What is known of each model: what it does not take, and whether it is held off. Shared by all calls of a client; the
+//! breaker also by all profiles that ask the same model at the same gateway with the same key.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -7,92 +8,70 @@ use tokio::{
     time::{Duration, Instant, timeout_at},
 };
 
-use super::{LlmError, body::Shape, cost::Costs, failure::Failure};
+use super::{LlmError, body::Shape, breakers::SharedBreaker, cost::Costs, failure::Failure};
 use crate::{
-    breaker::{Breaker, Held, Permit, Report},
-    metrics::{
-        Metrics, NamedCounters,
-        labels::{Circuit, TokenDirection, Upstream},
-    },
+    breaker::{Held, Permit, Report},
+    metrics::{NamedCounters, labels::TokenDirection},
 };
 
 /// Longest wait for a model that is held off; as long as the longest wait between two tries.
 const MOST_PATIENCE: Duration = Duration::from_secs(16);
 
-/// A model at a base URL.
+/// A model at a base URL, as one profile asks it.
 pub(super) struct Model {
     pub(super) name: String,
     pub(super) costs: Costs,
     pub(super) tokens: NamedCounters<TokenDirection>,
-    state: Mutex<State>,
-    /// Wakes those who wait for the breaker.
-    changed: watch::Sender<()>,
-}
-
-struct State {
-    breaker: Breaker,
-    metrics: Arc<Metrics>,
-    /// What the metrics say of the breaker.
-    shown: Circuit,
-    /// Why the last call failed: the reason for holding it off.
-    last: LlmError,
-    shape: Shape,
-}
-
-impl State {
-    /// Lets the metrics say what the breaker is now.
-    fn show(&mut self) {
-        let (before, now) = (self.shown, self.breaker.circuit());
-        if before == now {
-            return;
-        }
-        self.metrics.circuits.changed(Upstream::Llm, before, now);
-        self.shown = now;
-    }
-}
-
-impl Drop for State {
-    fn drop(&mut self) {
-        self.metrics.circuits.removed(Upstream::Llm, self.shown);
-    }
+    shared: Arc<SharedBreaker>,
+    shape: Mutex<Shape>,
 }
 
 impl Model {
-    pub(super) fn new(name: &str, shape: Shape, costs: Costs, metrics: Arc<Metrics>) -> Self {
-        metrics.circuits.added(Upstream::Llm);
-        let breaker = Breaker::default();
-        let tokens = metrics.llm_tokens.of(name);
-        let state = State { shown: breaker.circuit(), breaker, metrics, last: LlmError::Unavailable, shape };
-        Self { name: name.to_owned(), costs, tokens, state: Mutex::new(state), changed: watch::Sender::new(()) }
+    pub(super) fn new(
+        name: &str,
+        shape: Shape,
+        costs: Costs,
+        tokens: NamedCounters<TokenDirection>,
+        shared: Arc<SharedBreaker>,
+    ) -> Self {
+        Self { name: name.to_owned(), costs, tokens, shared, shape: Mutex::new(shape) }
     }
 
     /// Asks whether it may be called now.
     pub(super) fn admit(&self) -> Result<Admission<'_>, Hold> {
-        let mut state = self.lock();
+        let mut state = self.shared.lock();
         let admitted = state.breaker.admit(Instant::now());
         state.show();
         match admitted {
-            Ok(permit) => Ok(Admission { model: self, permit: Some(permit) }),
+            Ok(permit) => {
+                state.retries.earn();
+                Ok(Admission { model: self, permit: Some(permit) })
+            }
             // Subscribed under the lock, so that no change is missed.
-            Err(held) => Err(Hold { held, why: state.last.clone(), changed: self.changed.subscribe() }),
+            Err(held) => Err(Hold { held, why: state.last.clone(), changed: self.shared.changed.subscribe() }),
         }
+    }
+
+    /// Asks whether a failed call may be repeated ([`crate::retry::RetryBudget`]).
+    pub(super) fn may_repeat(&self) -> bool {
+        self.shared.lock().retries.withdraw(Instant::now().into_std())
     }
 
     /// How to ask it.
     pub(super) fn shape(&self) -> Shape {
-        self.lock().shape
+        *self.lock_shape()
     }
 
     /// Remembers how to ask it from now on, unless another call found something out meanwhile.
     pub(super) fn reshape(&self, sent: Shape, next: Shape) {
-        let mut state = self.lock();
-        if state.shape == sent {
-            state.shape = next;
+        let mut shape = self.lock_shape();
+        if *shape == sent {
+            *shape = next;
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock_shape(&self) -> MutexGuard<'_, Shape> {
+        self.shape.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -111,7 +90,7 @@ impl Admission<'_> {
         let Some(permit) = self.permit.take() else { return };
         let why = failure.and_then(Failure::error).filter(|_| report != Report::Success);
         let changed = {
-            let mut state = self.model.lock();
+            let mut state = self.model.shared.lock();
             if let Some(why) = &why {
                 state.last = why.clone();
             }
@@ -120,7 +99,7 @@ impl Admission<'_> {
             changed
         };
         if changed {
-            self.model.changed.send_replace(());
+            self.model.shared.changed.send_replace(());
             match why {
                 Some(why) => tracing::warn!(llm.model = %self.model.name, reason = why.code(), "model is held off"),
                 None => tracing::info!(llm.model = %self.model.name, "model works again"),
@@ -132,12 +111,12 @@ impl Admission<'_> {
 impl Drop for Admission<'_> {
     fn drop(&mut self) {
         let Some(permit) = self.permit.take() else { return };
-        let mut state = self.model.lock();
+        let mut state = self.model.shared.lock();
         let changed = state.breaker.release(permit, Instant::now());
         state.show();
         drop(state);
         if changed {
-            self.model.changed.send_replace(());
+            self.model.shared.changed.send_replace(());
         }
     }
 }

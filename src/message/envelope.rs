@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Tries;
 use crate::{time::EpochMs, trigger::TriggerId};
 
 /// The version this program writes. Another one goes to the late lane: a safe answer, never a crash.
@@ -40,6 +41,8 @@ pub struct Envelope {
     pub reason: Option<Reason>,
     /// `fr-replay`: how often an operator replayed it.
     pub replay: u32,
+    /// `fr-tries`: what became of earlier tries.
+    pub tries: Tries,
     /// `traceparent` (W3C Trace Context).
     pub traceparent: Option<String>,
 }

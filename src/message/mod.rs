@@ -2,8 +2,10 @@
 
 mod envelope;
 mod replay;
+mod tries;
 
 pub use envelope::{ENVELOPE_VERSION, Envelope, Reason};
+pub use tries::{Tries, Try};
 
 use std::time::Duration;
 

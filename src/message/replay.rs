@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Lane, Message};
+use super::{Lane, Message, Try};
 use crate::time::EpochMs;
 
 impl Message {
@@ -21,6 +21,13 @@ impl Message {
         envelope.not_before = None;
         envelope.reason = None;
         let lane = self.lane_of_replay();
+        envelope.tries.note(Try {
+            at: now,
+            lane,
+            number: envelope.replay,
+            ended: "replayed".into(),
+            wait: Duration::ZERO,
+        });
         if lane == Lane::Outcome {
             envelope.stored_at = Some(now);
         } else {
@@ -43,7 +50,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        message::{ENVELOPE_VERSION, Envelope, Reason},
+        message::{ENVELOPE_VERSION, Envelope, Reason, Tries},
         trigger::TriggerId,
     };
 
@@ -64,6 +71,7 @@ mod tests {
             callback: Some("https://example.com/".into()),
             reason: Some(Reason::CallbackExpired),
             replay: 1,
+            tries: Tries::default(),
             traceparent: None,
         };
         Message { envelope, body: Bytes::from_static(b"{}") }
@@ -88,6 +96,7 @@ mod tests {
                 not_before: None,
                 reason: None,
                 replay: 2,
+                tries: Tries::from_text(&format!("900000 {} 2 replayed 0", lane.as_str())),
                 ..letter.envelope
             };
             assert_eq!(next.envelope, expected);

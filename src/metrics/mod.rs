@@ -73,6 +73,8 @@ pub struct Metrics {
     pub draining: IntGauge,
     /// Deliveries whose handling panicked, by lane.
     pub panics: Counters<Lane>,
+    /// Triggers that were accepted in the future of this machine's clock.
+    pub clock_behind: IntCounter,
     /// Outcomes stored, by status; one whose callback was given up counts again, as `dead_lettered`.
     pub outcomes: Counters<OutcomeStatus>,
     /// Time from acceptance until the callback ended, by outcome.
@@ -87,6 +89,8 @@ pub struct Metrics {
     pub upstream_duration: Histograms<Upstream>,
     /// Requests to upstreams that were repeated, by cause.
     pub upstream_retries: Counters2<Upstream, RetryCause>,
+    /// Calls of the model gateway that were not repeated because too many were repeats already.
+    pub llm_retries_withheld: IntCounter,
     /// Circuit breakers: their states, and how often they changed.
     pub circuits: Circuits,
     /// Attempts to get an access token.

@@ -94,6 +94,11 @@ impl Metrics {
                 "cfr_worker_panics_total",
                 "Deliveries whose handling panicked, by lane",
             )?,
+            clock_behind: counter(
+                worker,
+                "cfr_clock_behind_total",
+                "Triggers that were accepted in the future of this machine's clock",
+            )?,
             outcomes: Counters::register(
                 worker,
                 "cfr_outcomes_total",
@@ -134,6 +139,11 @@ impl Metrics {
                 "cfr_upstream_retries_total",
                 "Requests to upstreams that were repeated, by cause",
                 |upstream, _| upstream != Upstream::Cognigy,
+            )?,
+            llm_retries_withheld: counter(
+                worker,
+                "cfr_llm_retries_withheld_total",
+                "Calls of the model gateway that were not repeated because too many were repeats already",
             )?,
             circuits: Circuits::register(worker)?,
             token_expiry: Gauges::register(

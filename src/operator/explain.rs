@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::shown::{meaning, moment};
 use crate::{
-    message::{DeadLetter, Lane},
+    message::{DeadLetter, Lane, Try},
     time::EpochMs,
     trigger::TriggerId,
     worker::Record,
@@ -32,11 +32,25 @@ pub fn timeline(letter: &DeadLetter) -> Vec<String> {
         lines.push(format!("{}  outcome stored", moment(stored_at)));
         lines.push(format!("callback tries since then: {}", envelope.attempt));
     }
+    lines.extend(envelope.tries.iter().map(tried));
     lines.push(format!("dead letter: {}: {}", letter.reason.as_str(), meaning(letter.reason)));
-    let id = envelope.trigger_id;
-    lines.push("not known from here: when it died, and what each try was answered. The logs say:".to_owned());
-    lines.push(format!("  {}", grep(id)));
+    lines.push("what stands only in the logs (each answer, each model call):".to_owned());
+    lines.push(format!("  {}", grep(envelope.trigger_id)));
     lines
+}
+
+fn tried(one: &Try) -> String {
+    let (at, number) = (moment(one.at), one.number);
+    match (&*one.ended, one.lane) {
+        ("replayed", lane) => format!("{at}  replayed into the {} lane", lane.as_str()),
+        ("came_back", _) => format!("{at}  came back in work attempt {number}: its worker died, hung or was stopped"),
+        (ended, Lane::Outcome) => format!("{at}  callback try {number}: {ended}{}", waited(one.wait)),
+        (ended, lane) => format!("{at}  {} attempt {number}: {ended}{}", lane.as_str(), waited(one.wait)),
+    }
+}
+
+fn waited(wait: Duration) -> String {
+    if wait.is_zero() { String::new() } else { format!(", then a wait of {:.1} s", wait.as_secs_f64()) }
 }
 
 /// What to do about a trigger that is not among the dead letters.

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::{Operator, masked};
 use crate::{
-    message::{DeadLetter, Reason},
+    message::{DeadLetter, Reason, Try},
     time::EpochMs,
     trigger::TriggerId,
 };
@@ -43,9 +43,20 @@ pub fn whole(letter: &DeadLetter, now: EpochMs, reveal: bool) -> Value {
     shown["language"] = json!(envelope.language);
     shown["callback"] =
         json!(envelope.callback.as_deref().map(|url| if reveal { url } else { "named by the trigger" }));
+    shown["tries"] = envelope.tries.iter().map(tried).collect();
     shown["traceparent"] = json!(envelope.traceparent);
     shown["body"] = if reveal { revealed(&letter.message.body) } else { masked::body(&letter.message.body) };
     shown
+}
+
+fn tried(one: &Try) -> Value {
+    json!({
+        "at": moment(one.at),
+        "lane": one.lane.as_str(),
+        "number": one.number,
+        "ended": one.ended,
+        "wait_s": one.wait.as_secs_f64(),
+    })
 }
 
 /// Notes in the log that an operator saw customers' words.

@@ -15,7 +15,14 @@ use crate::{
 const FORMER_ANSWER: usize = 4 * 1024;
 
 impl Pipeline {
-    pub(super) async fn ask(&self, prompt: Prompt, until: Instant, run: &mut Run) -> Result<Decision, NoDecision> {
+    /// `most_calls` is the one limit over models, tries and re-asks.
+    pub(super) async fn ask(
+        &self,
+        prompt: Prompt,
+        until: Instant,
+        most_calls: u32,
+        run: &mut Run,
+    ) -> Result<Decision, NoDecision> {
         let mut messages = vec![
             ChatMessage { role: "system", content: prompt.system },
             ChatMessage { role: "user", content: prompt.user },
@@ -25,7 +32,7 @@ impl Pipeline {
             if asked == 1 {
                 run.degraded.push(Degraded::Reasked);
             }
-            let request = CompletionRequest { messages: &messages, max_tokens_factor };
+            let request = CompletionRequest { messages: &messages, max_tokens_factor, most_calls };
             let completion = self.complete(request, until, run).await?;
             match self.validate(&completion, asked > 0, run) {
                 Ok(decision) => return self.withhold(decision, &messages[0].content, run),
@@ -123,6 +130,7 @@ fn failure(error: &LlmError) -> StageFailure {
         LlmError::OutOfTime => StageFailure::Timeout,
         LlmError::RateLimited | LlmError::Unavailable => StageFailure::Unavailable,
         LlmError::BudgetExhausted
+        | LlmError::CallsExhausted
         | LlmError::QuotaExhausted
         | LlmError::Unauthorized
         | LlmError::Rejected(_)

@@ -59,6 +59,8 @@ pub struct Pipeline {
     pub llm: LlmClient,
     /// How often it is asked again after an invalid answer.
     pub reasks: u32,
+    /// How many calls a trigger may cost when it comes for the first time.
+    pub calls_per_trigger: u32,
     /// What its answer must be.
     pub schema: DecisionSchema,
     /// What an answer must not give away.
@@ -89,6 +91,22 @@ struct NoDecision {
     error: &'static str,
 }
 
+/// What a run may take.
+#[derive(Clone, Copy)]
+struct Limits {
+    /// No stage begins, or goes on, after this.
+    until: Instant,
+    /// Calls of the model.
+    most_calls: u32,
+}
+
+/// The calls of try number `attempt` (from 1), when the first one has `most`: half of them each time, because what an
+/// earlier try has paid nobody remembers when its worker died. So all tries together cost less than twice `most`, and
+/// one for each try beyond.
+fn share(most: u32, attempt: u32) -> u32 {
+    most.checked_shr(attempt.saturating_sub(1)).unwrap_or(0).max(1)
+}
+
 /// What a run gathers on its way, whichever way it ends.
 #[derive(Default)]
 struct Run {
@@ -101,7 +119,8 @@ struct Run {
 }
 
 impl Pipeline {
-    /// Decides a trigger. `now` is the time of the call, `attempt` the number of this delivery, for the outcome's meta.
+    /// Decides a trigger. `now` is the time of the call, `attempt` the number of this delivery, which the outcome's meta
+    /// tells and the number of calls depends on.
     pub async fn run(&self, trigger: &Trigger, now: EpochMs, attempt: u32) -> Decided {
         let started = Instant::now();
         let until = started + work_until(trigger.accepted_at, trigger.deadline, self.reserve).since(now);
@@ -112,7 +131,8 @@ impl Pipeline {
             // The flow has taken something out of it that only a human can ask for again; a model would guess.
             Err(NoDecision { status: Status::ContentRefused, error: "masked_input" })
         } else if started < until {
-            self.decide(trigger, &body, &mut redactor, until, &mut run).await
+            let limits = Limits { until, most_calls: share(self.calls_per_trigger, attempt) };
+            self.decide(trigger, &body, &mut redactor, limits, &mut run).await
         } else {
             Err(NoDecision { status: Status::Expired, error: "deadline_passed" })
         };
@@ -144,12 +164,12 @@ impl Pipeline {
         trigger: &Trigger,
         body: &TriggerBody,
         redactor: &mut Redactor<'_>,
-        until: Instant,
+        limits: Limits,
         run: &mut Run,
     ) -> Result<Decision, NoDecision> {
-        let conversation = self.conversation(trigger, redactor, until, run).await;
+        let conversation = self.conversation(trigger, redactor, limits.until, run).await;
         let prompt = self.prompt(body, &conversation, trigger.id, run)?;
-        self.ask(prompt, until, run).await
+        self.ask(prompt, limits.until, limits.most_calls, run).await
     }
 
     /// The conversation, as far as it can be had: what the trigger brings, else what the provider gives in time.
@@ -276,5 +296,21 @@ impl From<LlmError> for NoDecision {
             _ => Status::LlmUnavailable,
         };
         Self { status, error: error.code() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_tries_of_a_trigger_together_cost_less_than_twice_the_limit_and_one_for_each_try() {
+        assert_eq!((1..=6).map(|attempt| share(8, attempt)).collect::<Vec<_>>(), [8, 4, 2, 1, 1, 1]);
+        for most in 1..=100 {
+            let tries = 3 + crate::message::Lane::Work.delivery_limit();
+            let calls: u32 = (1..=tries).map(|attempt| share(most, attempt)).sum();
+            assert!(calls < 2 * most + tries, "{calls} of {most}");
+        }
+        assert_eq!(share(100, u32::MAX), 1);
     }
 }

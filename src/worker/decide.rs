@@ -14,7 +14,7 @@ use super::{
     record::{self, Frozen},
 };
 use crate::{
-    message::{Disposition, ENVELOPE_VERSION, Envelope, Lane, Message, Reason},
+    message::{Disposition, ENVELOPE_VERSION, Envelope, Lane, Message, Reason, Try},
     metrics::labels::OutcomeStatus,
     queue::{Delivery, QueueError},
     time::EpochMs,
@@ -25,7 +25,11 @@ use crate::{
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Decides one trigger and stores its outcome.
-pub(super) async fn decide(worker: &Worker, delivery: Delivery) {
+pub(super) async fn decide(worker: &Worker, mut delivery: Delivery) {
+    if delivery.returns > 0 {
+        // Its worker died, hung or was stopped: that leaves no other trace.
+        note(&mut delivery, Lane::Work, "came_back", Duration::ZERO);
+    }
     let envelope = &delivery.message.envelope;
     if let Some(decided) = worker.decided.get(envelope) {
         return settle_decided(worker, delivery, decided).await;
@@ -33,7 +37,7 @@ pub(super) async fn decide(worker: &Worker, delivery: Delivery) {
     let Some((profile, trigger)) = understood(worker, &delivery.message) else {
         return to_late(delivery, Reason::Unreadable).await;
     };
-    let now = EpochMs::from(SystemTime::now());
+    let now = worker.skew.corrected(SystemTime::now().into(), envelope.accepted_at, &worker.metrics);
     worker.metrics.queue_wait.observe(now.since(envelope.accepted_at).as_secs_f64());
     let attempt = envelope.attempt + delivery.returns;
     let run = AssertUnwindSafe(async {
@@ -103,11 +107,21 @@ async fn to_late(delivery: Delivery, reason: Reason) {
 }
 
 /// Our own failure: a few more tries, then the late lane.
-async fn try_again(delivery: Delivery) {
-    match own_failure(delivery.message.envelope.attempt) {
+async fn try_again(mut delivery: Delivery) {
+    let next = own_failure(delivery.message.envelope.attempt);
+    let wait = if let OwnFailure::Retry { after } = next { after } else { Duration::ZERO };
+    note(&mut delivery, Lane::Work, "panic", wait);
+    match next {
         OwnFailure::Retry { after } => settle(delivery, Disposition::Retry { after }).await,
         OwnFailure::GiveUp => to_late(delivery, Reason::Exhausted).await,
     }
+}
+
+/// Notes in the message how this try ended, and the wait before the next one.
+pub(super) fn note(delivery: &mut Delivery, lane: Lane, ended: &'static str, wait: Duration) {
+    let envelope = &mut delivery.message.envelope;
+    let (at, number) = (SystemTime::now().into(), envelope.attempt);
+    envelope.tries.note(Try { at, lane, number, ended: ended.into(), wait });
 }
 
 /// Settles a delivery. If that fails nothing is lost: the message comes back.

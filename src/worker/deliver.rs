@@ -1,6 +1,9 @@
 //! The outcome lane: a stored outcome is posted until it is acknowledged, refused or too old.
 
-use std::{panic::AssertUnwindSafe, time::SystemTime};
+use std::{
+    panic::AssertUnwindSafe,
+    time::{Duration, SystemTime},
+};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -21,7 +24,7 @@ use crate::{
 };
 
 /// Posts one outcome once and settles its delivery by the answer.
-pub(super) async fn deliver(worker: &Worker, delivery: Delivery) {
+pub(super) async fn deliver(worker: &Worker, mut delivery: Delivery) {
     let message = delivery.message.clone();
     let known =
         worker.profiles.get(&message.envelope.profile).zip(serde_json::from_slice::<Record<'_>>(&message.body).ok());
@@ -37,6 +40,10 @@ pub(super) async fn deliver(worker: &Worker, delivery: Delivery) {
     let stored_at = message.envelope.stored_at.unwrap_or(message.envelope.accepted_at);
     let age = Age { stored_at, now, max: profile.callback_max_age };
     let disposition = after_callback(&result, message.envelope.attempt, age);
+    if let Err(error) = &result {
+        let wait = if let Disposition::Retry { after } = disposition { after } else { Duration::ZERO };
+        decide::note(&mut delivery, Lane::Outcome, error.code(), wait);
+    }
     finish(worker, &message.envelope, &record, &disposition, now);
     decide::settle(delivery, disposition).await;
 }

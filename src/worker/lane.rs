@@ -43,7 +43,10 @@ pub(super) async fn run(
                         drop((permit, counted));
                     });
                 }
-                Ok(None) => break Ok(()),
+                // Only a stop or a closing queue ends a consumer in good order. Without either it died, and a worker that
+                // goes on without one of its lanes would look well while triggers pile up.
+                Ok(None) if shutdown.drain.is_cancelled() => break Ok(()),
+                Ok(None) => break Err(QueueError::Unusable(format!("the consumer of the {} lane died", lane.as_str()))),
                 Err(error) => break Err(error),
             }
         }

@@ -9,6 +9,7 @@ mod disposition;
 mod lane;
 mod late;
 mod record;
+mod skew;
 
 pub use self::record::{Figures, Record};
 
@@ -26,7 +27,7 @@ use crate::{
     shutdown::Shutdown,
 };
 
-use self::decided::DecidedOutcomes;
+use self::{decided::DecidedOutcomes, skew::Skew};
 
 /// Settings of the worker.
 #[derive(Clone, Debug, Deserialize)]
@@ -78,13 +79,14 @@ pub struct Worker {
     profiles: HashMap<String, Profile>,
     metrics: Arc<Metrics>,
     decided: DecidedOutcomes,
+    skew: Skew,
 }
 
 impl Worker {
     /// Puts the parts together.
     #[must_use]
     pub fn new(profiles: HashMap<String, Profile>, metrics: Arc<Metrics>) -> Self {
-        Self { profiles, metrics, decided: DecidedOutcomes::default() }
+        Self { profiles, metrics, decided: DecidedOutcomes::default(), skew: Skew::default() }
     }
 }
 

@@ -1,9 +1,13 @@
 //! A model that keeps failing is held off for every caller, and comes back.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use cognigy_fallback_router::llm::LlmError;
+use cognigy_fallback_router::{
+    llm::{Breakers, Config, LlmClient, LlmError},
+    secret::Secret,
+};
 use futures_util::future::join_all;
+use serde_json::json;
 
 use crate::support::{
     clock::forward,
@@ -78,4 +82,66 @@ async fn rate_limits_do_not_hold_a_model_off() {
     }
     gateway.next(says("w"));
     assert_eq!(gateway.ask().await.content(), "w");
+}
+
+/// Two profiles' clients of one gateway, that share what they learn.
+async fn two(mut other: impl FnMut(&mut Config)) -> (Gateway, LlmClient) {
+    let mut gateway = impatient(&["m1"]).await;
+    let mut config = config();
+    config.attempts = 1;
+    config.base_url = Some(gateway.stub.url(""));
+    let breakers = Breakers::new(Arc::clone(&gateway.metrics));
+    let client = |config: &Config| {
+        LlmClient::sharing(config, &json!({"type": "object"}), &breakers, Arc::clone(&gateway.metrics)).unwrap()
+    };
+    let first = client(&config);
+    other(&mut config);
+    let second = client(&config);
+    gateway.client = first;
+    (gateway, second)
+}
+
+#[tokio::test]
+async fn profiles_that_ask_the_same_model_share_its_breaker() {
+    let (mut gateway, second) = two(|config| config.temperature = 0.9).await;
+    gateway.stub.always(CHAT, Reply::status(503));
+    for _ in 0..5 {
+        assert_eq!(gateway.ask().await.error(), LlmError::Unavailable);
+    }
+    gateway.client = second;
+    let held = gateway.ask_within(Duration::from_secs(3)).await;
+    assert_eq!((held.error(), held.spent.calls, gateway.requests().len()), (LlmError::Unavailable, 0, 5));
+}
+
+#[tokio::test]
+async fn another_key_or_model_is_another_upstream() {
+    let changes: [fn(&mut Config); 3] = [
+        |config| config.api_key = Some(Secret::new("another")),
+        |config| config.models = vec!["m2".to_owned()],
+        |config| _ = config.headers.insert("x-tenant".to_owned(), Secret::new("b")),
+    ];
+    for change in changes {
+        let (mut gateway, second) = two(change).await;
+        gateway.stub.always(CHAT, Reply::status(401));
+        for _ in 0..4 {
+            assert_eq!(gateway.ask().await.error(), LlmError::Unauthorized);
+        }
+        assert_eq!(gateway.requests().len(), 3, "the refused one is held off");
+        gateway.client = second;
+        gateway.stub.always(CHAT, says("w"));
+        assert_eq!(gateway.ask().await.content(), "w");
+    }
+}
+
+#[tokio::test]
+async fn repeats_are_no_more_than_a_share_of_the_calls() {
+    let gateway = Gateway::start(config()).await;
+    // Being over a limit does not hold the model off, so only the share stops the repeats.
+    gateway.stub.always(CHAT, Reply::status(429).header("retry-after", "0"));
+    let asked = join_all((0..60).map(|_| gateway.ask())).await;
+    assert!(asked.iter().all(|asked| asked.error() == LlmError::RateLimited));
+    let repeats = gateway.requests().len() - 60;
+    assert!((20..40).contains(&repeats), "{repeats} repeats");
+    let withheld = gateway.metrics.llm_retries_withheld.get();
+    assert_eq!(usize::try_from(withheld).unwrap() + repeats, 60);
 }

@@ -22,6 +22,7 @@ mod house;
 mod ingress;
 mod injection;
 mod journey;
+mod lanes;
 mod operator;
 mod panics;
 mod prompts;

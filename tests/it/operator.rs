@@ -144,7 +144,8 @@ async fn the_life_of_a_dead_letter(place: Place) {
     assert!(revealed.contains("I can help you") && revealed.contains(&conversation), "{revealed}");
 
     let explained = place.cfr(&["explain", &id]).await.well();
-    for part in ["accepted", "work attempt 1: success", "(1 calls, 340 + 85 tokens)", "callback tries since then: 1"] {
+    let parts = ["accepted", "work attempt 1: success", "(1 calls, 340 + 85 tokens)", "callback tries since then: 1"];
+    for part in parts.into_iter().chain(["callback try 1: rejected"]) {
         assert!(explained.contains(part), "{part} is missing in {explained}");
     }
 
@@ -287,4 +288,39 @@ async fn a_wrong_queue_is_an_error_that_says_what_to_do_and_makes_nothing() {
     place.environment.insert("AMQP_URL".into(), "amqp://guest:guest@127.0.0.1:1/%2f".into());
     let said = place.cfr(&["dead-letters", "list"]).await;
     assert!(said.code == Some(1) && said.err.contains("AMQP_URL"), "{}", said.err);
+}
+
+/// The waits of single tries, on a receiver that takes nothing until the outcome is too old.
+async fn tries_and_waits_are_told(mut place: Place) {
+    place.environment.insert("CFR__PROFILES__DEFAULT__CALLBACK__MAX_AGE".into(), "4s".into());
+    let (running, shutdown) = place.serve().await;
+    place.world.sink.always(CALLBACK, Reply::status(503));
+    let id = accepted(&client(), &running, &trigger()).await.to_string();
+    depths(&running.queue, dead(1)).await;
+    let explained = place.cfr(&["explain", &id]).await.well();
+    for part in
+        ["callback try 1: unavailable, then a wait of 1.0 s", "callback try 2: unavailable\n", "callback_expired"]
+    {
+        assert!(explained.contains(part), "{part} is missing in {explained}");
+    }
+    place.world.sink.always(CALLBACK, Reply::status(410));
+    place.cfr(&["dead-letters", "replay", &id]).await.well();
+    place.world.callbacks_of(id.parse().unwrap(), 3).await;
+    depths(&running.queue, dead(1)).await;
+    let explained = place.cfr(&["explain", &id]).await.well();
+    for part in ["callback try 2: unavailable\n", "replayed into the outcome lane", "callback try 1: rejected"] {
+        assert!(explained.contains(part), "{part} is missing in {explained}");
+    }
+    shutdown.drain.cancel();
+    assert!(running.ended().await.unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn explain_tells_each_try_and_its_wait_on_the_embedded_queue() {
+    tries_and_waits_are_told(Place::embedded().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn explain_tells_each_try_and_its_wait_on_rabbitmq() {
+    tries_and_waits_are_told(Place::broker().await).await;
 }

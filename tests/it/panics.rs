@@ -10,7 +10,7 @@ use cognigy_fallback_router::{
     conversation::Conversation,
     history::HistoryProvider,
     http_client::UpstreamError,
-    message::{ENVELOPE_VERSION, Envelope, Lane, Message},
+    message::{ENVELOPE_VERSION, Envelope, Lane, Message, Tries},
     metrics::Metrics,
     queue::{Limits, Queue, embedded},
     shutdown::Shutdown,
@@ -103,6 +103,7 @@ impl Stage {
             callback: None,
             reason: None,
             replay: 0,
+            tries: Tries::default(),
             traceparent: None,
         };
         let id = envelope.trigger_id;

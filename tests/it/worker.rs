@@ -161,6 +161,24 @@ async fn a_model_that_cannot_be_asked_is_a_safe_outcome() {
 }
 
 #[tokio::test]
+async fn one_limit_holds_over_models_tries_and_reasks_together() {
+    let world = World::start().await;
+    world.llm.always(COMPLETIONS, completion("no JSON"));
+    for _ in 0..2 {
+        world.llm.next(COMPLETIONS, Reply::status(503).header("retry-after", "0"));
+    }
+    let settings = [
+        ("CFR__PROFILES__DEFAULT__LLM__REASKS", "2"),
+        ("CFR__PROFILES__DEFAULT__LLM__MODELS", "[\"m1\", \"m2\"]"),
+        ("CFR__PROFILES__DEFAULT__LLM__CALLS_PER_TRIGGER", "4"),
+    ];
+    let app = TestApp::start_in(world, &settings).await;
+    let outcome = app.outcome_of(&trigger()).await;
+    is_safe(&outcome, "llm_unavailable", "llm_calls_exhausted");
+    assert_eq!((outcome["meta"]["attempts"]["llm"].as_u64(), asked(&app.world).len()), (Some(4), 4));
+}
+
+#[tokio::test]
 async fn a_refusal_is_a_safe_outcome_and_not_asked_again() {
     let world = World::start().await;
     let refusal = json!({"choices": [{"message": {"content": null, "refusal": "MARKER"}, "finish_reason": "stop"}]});

@@ -36,6 +36,11 @@ impl Batch<'_> {
         Ok(true)
     }
 
+    /// Replaces the headers of a message that stays.
+    pub(super) fn rewrite(&mut self, id: i64, headers: &str) -> rusqlite::Result<()> {
+        self.execute("UPDATE message SET headers = ?2 WHERE id = ?1", params![id, headers]).map(drop)
+    }
+
     /// Gives the message back to its lane; a `counted` return beyond the lane's limit takes it out.
     pub(super) fn give_back(&mut self, key: LeaseKey, counted: bool) -> rusqlite::Result<bool> {
         let Some(place) = self.end_lease(key)? else { return self.give_back_dead(key) };

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::{
-    message::{Envelope, Reason},
+    message::{Envelope, Reason, Tries},
     time::EpochMs,
     trigger::TriggerId,
 };
@@ -34,6 +34,8 @@ struct Headers<'a> {
     callback: Option<Cow<'a, str>>,
     #[serde(default)]
     replay: u32,
+    #[serde(default, skip_serializing_if = "str::is_empty")]
+    tries: Cow<'a, str>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     traceparent: Option<Cow<'a, str>>,
 }
@@ -57,6 +59,7 @@ pub(super) fn encode(envelope: &Envelope) -> Result<String, serde_json::Error> {
         not_before_ms: envelope.not_before,
         callback: text(&envelope.callback),
         replay: envelope.replay,
+        tries: Cow::Owned(envelope.tries.to_text()),
         traceparent: text(&envelope.traceparent),
     })
 }
@@ -80,6 +83,7 @@ pub(super) fn decode(headers: &str, attempt: u32, reason: Option<Reason>) -> Opt
         callback: headers.callback.map(Cow::into_owned),
         reason,
         replay: headers.replay,
+        tries: Tries::from_text(&headers.tries),
         traceparent: headers.traceparent.map(Cow::into_owned),
     })
 }
@@ -102,6 +106,7 @@ pub(super) fn unreadable() -> Envelope {
         callback: None,
         reason: Some(Reason::Unreadable),
         replay: 0,
+        tries: Tries::default(),
         traceparent: None,
     }
 }
@@ -127,6 +132,7 @@ mod tests {
             callback: Some("https://example.com/?a=b".into()),
             reason: Some(Reason::Expired),
             replay: 1,
+            tries: Tries::from_text("7 outcome 1 unavailable 1000;8 outcome 2 rate_limited 5000"),
             traceparent: Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".into()),
         }
     }
@@ -140,6 +146,7 @@ mod tests {
             not_before: None,
             callback: None,
             reason: None,
+            tries: Tries::default(),
             traceparent: None,
             ..full()
         };

@@ -10,6 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::{
     batch::{Batch, NewMessage},
+    headers,
     inbox::{Change, Patience, WeakWriter},
     place::LeaseKey,
     publisher::count_publish,
@@ -88,8 +89,15 @@ impl LeaseSettlement {
 
 #[async_trait]
 impl Settlement for LeaseSettlement {
-    async fn settle(self: Box<Self>, disposition: Disposition, _: &Message) -> Result<Settled, QueueError> {
-        self.end(Ending::Disposed(disposition)).await
+    async fn settle(self: Box<Self>, disposition: Disposition, message: &Message) -> Result<Settled, QueueError> {
+        let tries = &message.envelope.tries;
+        // Only the record of its tries can have changed.
+        let headers = match disposition {
+            Disposition::Ack => None,
+            Disposition::Retry { .. } | Disposition::DeadLetter { .. } if tries.is_empty() => None,
+            Disposition::Retry { .. } | Disposition::DeadLetter { .. } => headers::encode(&message.envelope).ok(),
+        };
+        self.end(Ending::Disposed { disposition, headers }).await
     }
 
     /// One transaction: where the lease is over, `message` is not stored either, and that is an error.
@@ -113,16 +121,20 @@ impl Settlement for LeaseSettlement {
 
 /// How a lease ends.
 pub(super) enum Ending {
-    Disposed(Disposition),
+    Disposed {
+        disposition: Disposition,
+        /// New headers for what stays.
+        headers: Option<String>,
+    },
     HandedOver(NewMessage),
 }
 
 impl Ending {
     fn label(&self) -> SettledAs {
         match self {
-            Self::Disposed(Disposition::Ack) | Self::HandedOver(_) => SettledAs::Ack,
-            Self::Disposed(Disposition::Retry { .. }) => SettledAs::Retry,
-            Self::Disposed(Disposition::DeadLetter { .. }) => SettledAs::DeadLetter,
+            Self::Disposed { disposition: Disposition::Ack, .. } | Self::HandedOver(_) => SettledAs::Ack,
+            Self::Disposed { disposition: Disposition::Retry { .. }, .. } => SettledAs::Retry,
+            Self::Disposed { disposition: Disposition::DeadLetter { .. }, .. } => SettledAs::DeadLetter,
         }
     }
 }
@@ -138,7 +150,8 @@ pub(super) struct Settle {
 impl Settle {
     /// A leased message that this program cannot read waits for an operator.
     pub(super) fn unreadable(lease: Lease) -> Self {
-        let how = Ending::Disposed(Disposition::DeadLetter { reason: Reason::Unreadable });
+        let disposition = Disposition::DeadLetter { reason: Reason::Unreadable };
+        let how = Ending::Disposed { disposition, headers: None };
         Self { lease, how, held: false, reply: None }
     }
 }
@@ -147,9 +160,17 @@ impl Change for Settle {
     fn apply(&mut self, batch: &mut Batch<'_>) -> rusqlite::Result<()> {
         let key = self.lease.key;
         self.held = match &self.how {
-            Ending::Disposed(Disposition::Ack) => batch.ack(key)?,
-            Ending::Disposed(Disposition::Retry { after }) => batch.retry(key, *after)?,
-            Ending::Disposed(Disposition::DeadLetter { reason }) => batch.dead_letter(key, *reason)?,
+            Ending::Disposed { disposition, headers } => {
+                let held = match disposition {
+                    Disposition::Ack => batch.ack(key)?,
+                    Disposition::Retry { after } => batch.retry(key, *after)?,
+                    Disposition::DeadLetter { reason } => batch.dead_letter(key, *reason)?,
+                };
+                if let Some(headers) = headers.as_ref().filter(|_| held) {
+                    batch.rewrite(key.id, headers)?;
+                }
+                held
+            }
             Ending::HandedOver(new) => {
                 let held = batch.ack(key)?;
                 if held {

@@ -10,7 +10,7 @@ use lapin::{
 
 use super::topology;
 use crate::{
-    message::{Envelope, Reason},
+    message::{Envelope, Reason, Tries},
     time::EpochMs,
     trigger::TriggerId,
 };
@@ -30,6 +30,7 @@ const NOT_BEFORE: &str = "fr-not-before-ms";
 const CALLBACK: &str = "fr-callback";
 const REASON: &str = "fr-reason";
 const REPLAY: &str = "fr-replay";
+const TRIES: &str = "fr-tries";
 const STAGE: &str = "fr-stage";
 const TRACEPARENT: &str = "traceparent";
 
@@ -69,6 +70,9 @@ pub(super) fn encode(envelope: &Envelope, stage: &str) -> BasicProperties {
             put(name, text(value));
         }
     }
+    if !envelope.tries.is_empty() {
+        put(TRIES, text(&envelope.tries.to_text()));
+    }
     for (name, value) in [(STORED, envelope.stored_at), (NOT_BEFORE, envelope.not_before)] {
         if let Some(value) = value {
             put(name, moment(value));
@@ -99,6 +103,7 @@ pub(super) fn decode(properties: &BasicProperties, queue: &str) -> Result<Envelo
         callback: headers.optional(CALLBACK, Headers::text)?,
         reason: headers.death(queue).or_else(|| headers.reason()),
         replay: headers.count(REPLAY).unwrap_or_default(),
+        tries: headers.tries(),
         traceparent: headers.text(TRACEPARENT),
     })
 }
@@ -123,6 +128,7 @@ pub(super) fn decode_what_is_there(properties: &BasicProperties) -> Envelope {
         callback: headers.text(CALLBACK),
         reason: headers.reason(),
         replay: headers.count(REPLAY).unwrap_or_default(),
+        tries: headers.tries(),
         traceparent: headers.text(TRACEPARENT),
     }
 }
@@ -198,6 +204,10 @@ impl Headers<'_> {
 
     fn moment(&self, name: &str) -> Option<EpochMs> {
         self.integer(name).map(EpochMs)
+    }
+
+    fn tries(&self) -> Tries {
+        self.text(TRIES).map(|text| Tries::from_text(&text)).unwrap_or_default()
     }
 
     fn reason(&self) -> Option<Reason> {

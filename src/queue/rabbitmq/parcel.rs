@@ -71,7 +71,10 @@ pub(super) fn now() -> EpochMs {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{message::Envelope, trigger::TriggerId};
+    use crate::{
+        message::{Envelope, Tries},
+        trigger::TriggerId,
+    };
 
     fn message() -> Message {
         let accepted_at = now();
@@ -91,6 +94,7 @@ mod tests {
             callback: None,
             reason: None,
             replay: 0,
+            tries: Tries::default(),
             traceparent: None,
         };
         Message { envelope, body: Bytes::from_static(b"{}") }
@@ -107,6 +111,7 @@ mod tests {
         message.envelope.callback = Some("https://example.test/".into());
         message.envelope.reason = Some(Reason::Exhausted);
         message.envelope.replay = 3;
+        message.envelope.tries = Tries::from_text("7 outcome 1 unavailable 1000");
         message.envelope.traceparent = Some("00-1-2-01".into());
         assert_eq!(read(&message), message.envelope);
     }

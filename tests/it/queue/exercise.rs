@@ -20,7 +20,7 @@ use std::{
 
 use bytes::Bytes;
 use cognigy_fallback_router::{
-    message::{Disposition, ENVELOPE_VERSION, Envelope, Lane, Message},
+    message::{Disposition, ENVELOPE_VERSION, Envelope, Lane, Message, Tries},
     queue::{Consumer, Delivery, Depths, Limits, Queue, Settled},
     time::EpochMs,
     trigger::TriggerId,
@@ -133,6 +133,7 @@ pub(crate) fn message(number: u32) -> Message {
             callback: Some("https://example.com/callback?a=b".into()),
             reason: None,
             replay: 0,
+            tries: Tries::from_text("1700000000000 work 1 panic 1000"),
             traceparent: Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".into()),
         },
         body: Bytes::from(format!("{{\"number\":{number}}}")),

@@ -16,7 +16,7 @@ use std::{
 
 use bytes::Bytes;
 use cognigy_fallback_router::{
-    message::{Disposition, Envelope, Lane, Message},
+    message::{Disposition, Envelope, Lane, Message, Tries},
     metrics::Metrics,
     queue::{
         Consumer, Delivery, Limits, Queue, QueueError,
@@ -105,6 +105,7 @@ fn message() -> Message {
         callback: None,
         reason: None,
         replay: 0,
+        tries: Tries::default(),
         traceparent: None,
     };
     Message { envelope, body: Bytes::from_static(b"{}") }
