@@ -49,6 +49,8 @@ pub struct Metrics {
     pub publish_duration: Histograms<Published>,
     /// 1 while the queue is connected.
     pub queue_connected: IntGauge,
+    /// Seconds by which this clock is provably ahead (or, below 0, behind) of whoever sends the triggers.
+    pub clock_skew: IntGauge,
     /// Queue sessions that ended, by reason.
     pub queue_reconnects: Counters<Reconnect>,
     /// Notices, by what became of them.

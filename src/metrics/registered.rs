@@ -53,6 +53,11 @@ impl Metrics {
                 buckets::publish,
             )?,
             queue_connected: gauge(r, "cfr_queue_connected", "1 while the queue is connected")?,
+            clock_skew: gauge(
+                worker,
+                "cfr_clock_skew_seconds",
+                "Seconds by which this clock is provably ahead (or, below 0, behind) of whoever sends the triggers",
+            )?,
             queue_reconnects: Counters::register(
                 r,
                 "cfr_queue_reconnects_total",

@@ -1,6 +1,6 @@
 //! Clocks that are apart: a trigger's times were written by the ingress, and are compared with the worker's clock.
 //!
-//! A worker whose clock is ahead gives safe answers early, and nothing can tell that from a long wait in the queue. One
+//! A worker whose clock is ahead gives safe answers early, and nothing here can tell that from a long wait in the queue. One
 //! whose clock is behind would work for longer than the trigger has; that shows, because the trigger comes from the
 //! future.
 

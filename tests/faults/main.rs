@@ -1,8 +1,7 @@
 //! The promise under faults: what is accepted ends in one outcome, posted at least once under one id, or waits in the
 //! dead letters. Each row breaks something while triggers flow, and then counts what went in and what came out.
 //!
-//! `tests/faults/run [NAME…]` runs the rows whose names contain one of the words, or all; `--short` runs the selection
-//! for CI. The seed is printed; `SEED=…` repeats a schedule.
+//! `tests/faults/run` says how they are run.
 #![allow(
     clippy::unwrap_used,
     missing_docs,
@@ -17,10 +16,14 @@ mod support;
 mod ledger;
 mod outside;
 mod processes;
+mod proxy;
+mod raw;
 mod rows;
 mod sender;
 
 use std::time::Instant;
+
+use rows::{Row, When};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--nocapture").collect();
@@ -29,28 +32,55 @@ fn main() {
         println!("fault rows run by tests/faults/run");
         return;
     }
-    let short = arguments.iter().any(|argument| argument == "--short");
+    let given = |flag: &str| arguments.iter().any(|argument| argument == flag);
     let words: Vec<_> = arguments.iter().filter(|argument| !argument.starts_with("--")).collect();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let mut failed = Vec::new();
-    for row in rows::ROWS {
-        let named = words.is_empty() || words.iter().any(|word| row.name.contains(word.as_str()));
-        if !named || (short && !row.short) {
-            continue;
-        }
-        let began = Instant::now();
-        let result = runtime.block_on(async { tokio::spawn((row.run)()).await });
-        let took = began.elapsed().as_secs();
-        match result {
-            Ok(figures) => println!("ok    {:<34} {took:>4} s  {figures}", row.name),
-            Err(error) => {
-                println!("FAIL  {:<34} {took:>4} s  {error}", row.name);
-                failed.push(row.name);
-            }
-        }
+    let named = |row: &Row| words.iter().any(|word| row.name.contains(word.as_str()));
+    let exact = |row: &Row| words.iter().any(|word| row.name == word.as_str());
+    let exactly = rows::ROWS.iter().any(exact);
+    let chosen = |row: &&Row| match (words.is_empty(), row.when) {
+        (true, When::Short) => true,
+        (true, When::Full) => !given("--short"),
+        (true, When::Named) => false,
+        (false, _) if exactly => exact(row),
+        (false, _) => named(row),
+    };
+    let rows: Vec<_> = rows::ROWS.iter().filter(chosen).collect();
+    if rows.is_empty() {
+        println!("no row is named like that");
+        std::process::exit(2);
+    }
+    if given("--list") {
+        rows.iter().for_each(|row| println!("{}", row.name));
+        return;
+    }
+    let (lines, failed) = run(&rows);
+    if given("--table") {
+        println!("\n{}", lines.join("\n"));
     }
     if !failed.is_empty() {
         println!("failed: {}", failed.join(", "));
         std::process::exit(1);
     }
+}
+
+/// Runs rows one after the other: their lines for the table, and the names of those that failed.
+fn run(rows: &[&Row]) -> (Vec<String>, Vec<&'static str>) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let (mut lines, mut failed) = (Vec::new(), Vec::new());
+    for row in rows {
+        let began = Instant::now();
+        let result = runtime.block_on(async { tokio::spawn((row.run)()).await });
+        let (name, took) = (row.name, began.elapsed().as_secs());
+        match result {
+            Ok(figures) => {
+                println!("ok    {name:<40} {took:>4} s  {figures}");
+                lines.push(figures.table_line(name));
+            }
+            Err(error) => {
+                println!("FAIL  {name:<40} {took:>4} s  {error}");
+                failed.push(name);
+            }
+        }
+    }
+    (lines, failed)
 }

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::Arc,
     time::Duration,
@@ -17,25 +18,40 @@ use nix::{
     unistd::Pid,
 };
 use tempfile::TempDir;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::{
     outside::Outside,
+    proxy::Proxy,
     support::{
         app::{CALLBACK_SECRET, WEBHOOK_SECRET},
         broker,
     },
 };
 
-/// A deployment: one ingress, some workers, and a queue.
+/// Settings of one kind of process.
+pub(crate) type Environment = BTreeMap<String, String>;
+
+/// A deployment: ingresses, workers, and a queue.
 pub(crate) struct Deployment {
-    environment: BTreeMap<String, String>,
-    pub(crate) webhook: SocketAddr,
-    ingress: Option<Child>,
-    workers: Vec<Option<Child>>,
+    pub(crate) environment: Environment,
+    /// What ingresses, and what workers, have otherwise.
+    pub(crate) ingress_environment: Environment,
+    pub(crate) worker_environment: Environment,
+    llm_url: String,
+    ingresses: Vec<Process>,
+    workers: Vec<Process>,
     pub(crate) queue: Arc<dyn Queue>,
-    pub(crate) node: Option<broker::Alone>,
+    node: Option<broker::Alone>,
+    pub(crate) vhost: Option<broker::Vhost>,
     _directory: TempDir,
+}
+
+/// A place for a process, which may run or not.
+struct Process {
+    /// Of the webhook or the admin listener.
+    address: SocketAddr,
+    child: Option<Child>,
 }
 
 /// Which queue a row runs on.
@@ -46,99 +62,200 @@ pub(crate) enum On {
 }
 
 impl Deployment {
+    /// One ingress and some workers.
     pub(crate) async fn start(on: On, outside: &Outside, workers: usize, changes: &[(&str, &str)]) -> Self {
-        let directory = TempDir::new().unwrap();
-        let webhook = free_address().await;
-        let mut environment = settings(outside, webhook);
+        let mut deployment = Self::prepare(on, outside, changes).await;
+        deployment.add_ingress().await;
+        deployment.add_workers(workers).await;
+        deployment
+    }
+
+    /// The queue alone.
+    pub(crate) async fn prepare(on: On, outside: &Outside, changes: &[(&str, &str)]) -> Self {
+        Self::prepare_in(TempDir::new().unwrap(), on, outside, changes).await
+    }
+
+    /// The same with the embedded queue's file below `directory`.
+    pub(crate) async fn prepare_in(directory: TempDir, on: On, outside: &Outside, changes: &[(&str, &str)]) -> Self {
+        let mut environment = settings(outside);
         environment.extend(changes.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         let limits = Limits { soft_limit: 1_000_000, reserve: Duration::from_secs(2) };
         let metrics = Arc::new(Metrics::new("faults").unwrap());
-        let (queue, node) = match on {
+        let (queue, node, vhost) = match on {
             On::RabbitMq => {
                 let node = broker::alone().await;
                 let vhost = node.vhost().await;
                 environment.insert("AMQP_URL".to_owned(), vhost.url.clone());
-                (queue::rabbitmq::connect(&vhost.config(), limits, metrics).unwrap(), Some(node))
+                (queue::rabbitmq::connect(&vhost.config(), limits, metrics).unwrap(), Some(node), Some(vhost))
             }
             On::Embedded => {
                 let place = directory.path().join("queue");
                 environment.insert("CFR__QUEUE__BACKEND".to_owned(), "embedded".to_owned());
-                let directory = place.to_str().unwrap().to_owned();
-                environment.insert("CFR__QUEUE__EMBEDDED__DIRECTORY".to_owned(), directory);
+                let text = place.to_str().unwrap().to_owned();
+                environment.insert("CFR__QUEUE__EMBEDDED__DIRECTORY".to_owned(), text);
                 let config = queue::embedded::Config { directory: place };
-                (queue::embedded::connect(&config, limits, metrics).await.unwrap(), None)
+                (queue::embedded::connect(&config, limits, metrics).await.unwrap(), None, None)
             }
         };
         queue.ready().await.unwrap();
-        let mut deployment =
-            Self { environment, webhook, ingress: None, workers: Vec::new(), queue, node, _directory: directory };
-        deployment.start_ingress().await;
-        deployment.workers.resize_with(workers, || None);
-        for number in 0..workers {
-            deployment.start_worker(number);
+        Self {
+            environment,
+            ingress_environment: Environment::new(),
+            worker_environment: Environment::new(),
+            llm_url: outside.llm_url.clone(),
+            ingresses: Vec::new(),
+            workers: Vec::new(),
+            queue,
+            node,
+            vhost,
+            _directory: directory,
         }
-        deployment
     }
 
     pub(crate) fn node(&self) -> &broker::Node {
         self.node.as_ref().unwrap()
     }
 
-    /// Starts the ingress and waits until its port is open.
-    pub(crate) async fn start_ingress(&mut self) {
-        self.ingress = Some(spawn(env!("CARGO_BIN_EXE_ingress"), &self.environment));
-        while tokio::net::TcpStream::connect(self.webhook).await.is_err() {
+    pub(crate) fn webhooks(&self) -> Vec<SocketAddr> {
+        self.ingresses.iter().map(|ingress| ingress.address).collect()
+    }
+
+    /// A proxy in front of the broker, and the URL that leads through it.
+    pub(crate) async fn broker_proxy(&self) -> (Proxy, String) {
+        let url = &self.vhost.as_ref().unwrap().url;
+        let (before, rest) = url.split_once("127.0.0.1:").unwrap();
+        let (port, vhost) = rest.split_once('/').unwrap();
+        let proxy = Proxy::start(SocketAddr::from(([127, 0, 0, 1], port.parse().unwrap()))).await;
+        let url = format!("{before}{}/{vhost}", proxy.address);
+        (proxy, url)
+    }
+
+    pub(crate) async fn add_ingress(&mut self) {
+        self.ingresses.push(Process { address: free_address().await, child: None });
+        self.start_ingress(self.ingresses.len() - 1).await;
+    }
+
+    pub(crate) async fn add_workers(&mut self, count: usize) {
+        for _ in 0..count {
+            self.workers.push(Process { address: free_address().await, child: None });
+            self.start_worker(self.workers.len() - 1);
+        }
+    }
+
+    /// Starts an ingress and waits until its port is open.
+    pub(crate) async fn start_ingress(&mut self, number: usize) {
+        let ingress = &mut self.ingresses[number];
+        let mut environment = self.environment.clone();
+        environment.extend(self.ingress_environment.clone());
+        environment.insert("CFR__INGRESS__LISTEN".to_owned(), ingress.address.to_string());
+        ingress.child = Some(spawn(env!("CARGO_BIN_EXE_ingress"), &environment));
+        while TcpStream::connect(ingress.address).await.is_err() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 
     pub(crate) fn start_worker(&mut self, number: usize) {
-        self.workers[number] = Some(spawn(env!("CARGO_BIN_EXE_worker"), &self.environment));
+        let worker = &mut self.workers[number];
+        let mut environment = self.environment.clone();
+        environment.insert("LLM_GATEWAY_BASE_URL".to_owned(), format!("{}/{number}", self.llm_url));
+        environment.insert("CFR__ADMIN__LISTEN".to_owned(), worker.address.to_string());
+        environment.extend(self.worker_environment.clone());
+        worker.child = Some(spawn(env!("CARGO_BIN_EXE_worker"), &environment));
     }
 
-    /// One more worker.
-    pub(crate) fn add_worker(&mut self) {
-        self.workers.push(None);
-        self.start_worker(self.workers.len() - 1);
-    }
-
-    pub(crate) fn kill_ingress(&mut self) {
-        end(self.ingress.take(), Signal::SIGKILL);
+    pub(crate) fn kill_ingress(&mut self, number: usize) {
+        end(self.ingresses[number].child.take(), Signal::SIGKILL);
     }
 
     pub(crate) fn kill_worker(&mut self, number: usize) {
-        end(self.workers[number].take(), Signal::SIGKILL);
+        end(self.workers[number].child.take(), Signal::SIGKILL);
+    }
+
+    /// Kills an ingress and starts it again.
+    pub(crate) async fn renew_ingress(&mut self, number: usize) {
+        self.kill_ingress(number);
+        self.start_ingress(number).await;
+    }
+
+    /// Kills a worker and starts it again.
+    pub(crate) fn renew_worker(&mut self, number: usize) {
+        self.kill_worker(number);
+        self.start_worker(number);
     }
 
     /// Stops a worker in good order.
     pub(crate) fn stop_worker(&mut self, number: usize) {
-        end(self.workers[number].take(), Signal::SIGTERM);
+        end(self.workers[number].child.take(), Signal::SIGTERM);
     }
 
     pub(crate) fn signal_worker(&self, number: usize, signal: Signal) {
-        kill(pid(self.workers[number].as_ref().unwrap()), signal).unwrap();
+        kill(pid(self.workers[number].child.as_ref().unwrap()), signal).unwrap();
+    }
+
+    /// What a worker's admin listener says under a path; none if it does not listen.
+    pub(crate) async fn worker_says(&self, number: usize, path: &str) -> Option<(u16, String)> {
+        let url = format!("http://{}{path}", self.workers[number].address);
+        let response = crate::support::app::client().get(url).send().await.ok()?;
+        Some((response.status().as_u16(), response.text().await.ok()?))
+    }
+
+    /// What the running workers count that may have been done twice: acknowledgements and confirms that did not come,
+    /// deliveries that came back, and (if asked for) posts whose answer did not come in time.
+    pub(crate) async fn doubts(&self, posts: bool) -> usize {
+        let mut doubts = 0;
+        for number in 0..self.workers.len() {
+            let Some((_, metrics)) = self.worker_says(number, "/metrics").await else { continue };
+            let counts = |line: &&str| {
+                line.starts_with("cfr_acks_lost_total")
+                    || line.starts_with("cfr_publishes_unknown_total")
+                    || line.starts_with("cfr_messages_consumed_total{redelivered=\"true\"}")
+                    || (posts && line.starts_with("cfr_stage_failures_total") && line.contains("\"callback\""))
+            };
+            let values =
+                metrics.lines().filter(counts).filter_map(|line| line.rsplit_once(' ')?.1.parse::<usize>().ok());
+            doubts += values.sum::<usize>();
+        }
+        doubts
+    }
+
+    /// `cfr` with this deployment's settings.
+    pub(crate) fn cfr(&self, arguments: &[&str]) -> tokio::process::Command {
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_cfr"));
+        let mut environment = self.environment.clone();
+        environment.insert("LLM_GATEWAY_BASE_URL".to_owned(), format!("{}/0", self.llm_url));
+        command.env_clear().envs(environment).current_dir(std::env::temp_dir()).args(arguments);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        command
     }
 }
 
 impl Drop for Deployment {
     fn drop(&mut self) {
-        end(self.ingress.take(), Signal::SIGKILL);
-        for worker in &mut self.workers {
-            end(worker.take(), Signal::SIGKILL);
+        for process in self.ingresses.iter_mut().chain(&mut self.workers) {
+            end(process.child.take(), Signal::SIGKILL);
         }
     }
 }
 
-fn spawn(program: &str, environment: &BTreeMap<String, String>) -> Child {
-    let folder = std::env::temp_dir();
-    Command::new(program)
-        .env_clear()
-        .envs(environment)
-        .current_dir(folder)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap()
+/// `LOGS=<directory>` keeps what the processes say.
+#[expect(clippy::disallowed_methods, reason = "a test program has no settings")]
+fn spawn(program: &str, environment: &Environment) -> Child {
+    let mut command = Command::new(program);
+    command.env_clear().envs(environment).current_dir(std::env::temp_dir()).stdin(Stdio::null());
+    // Which fault is built in: see mutants/.
+    if let Ok(mutant) = std::env::var("CFR_MUTANT") {
+        command.env("CFR_MUTANT", mutant);
+    }
+    match std::env::var_os("LOGS").map(PathBuf::from) {
+        Some(directory) => {
+            let name =
+                format!("{}-{:08x}.log", Path::new(program).file_name().unwrap().display(), rand::random::<u32>());
+            let file = std::fs::File::create(directory.join(name)).unwrap();
+            command.stdout(file.try_clone().unwrap()).stderr(file).env("CFR__LOG__LEVEL", "info");
+        }
+        None => _ = command.stdout(Stdio::null()).stderr(Stdio::null()),
+    }
+    command.spawn().unwrap()
 }
 
 fn end(child: Option<Child>, signal: Signal) {
@@ -155,18 +272,16 @@ async fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
 }
 
-fn settings(outside: &Outside, webhook: SocketAddr) -> BTreeMap<String, String> {
+fn settings(outside: &Outside) -> Environment {
     [
         ("COGNIGY_WEBHOOK_SECRET", WEBHOOK_SECRET.to_owned()),
         ("COGNIGY_CALLBACK_SECRET", CALLBACK_SECRET.to_owned()),
         ("COGNIGY_CALLBACK_URL", outside.sink_url.clone()),
-        ("LLM_GATEWAY_BASE_URL", outside.llm_url.clone()),
         ("LLM_GATEWAY_API_KEY", "key".to_owned()),
         ("CFR__PROFILES__DEFAULT__HISTORY__PROVIDER", "inline".to_owned()),
         ("CFR__PROFILES__DEFAULT__DEADLINE", "300s".to_owned()),
         ("CFR__PROFILES__DEFAULT__CALLBACK__EGRESS__ALLOW_PRIVATE_CIDRS", "[\"127.0.0.0/8\"]".to_owned()),
         ("CFR__PROFILES__DEFAULT__CALLBACK__EGRESS__ALLOW_HTTP", "true".to_owned()),
-        ("CFR__INGRESS__LISTEN", webhook.to_string()),
         ("CFR__INGRESS__LIMITS__DRAIN_DELAY", "0s".to_owned()),
         ("CFR__ADMIN__LISTEN", "127.0.0.1:0".to_owned()),
         ("CFR__QUEUE__SOFT_LIMIT", "1000000".to_owned()),

@@ -14,7 +14,7 @@ use super::headers;
 /// When what was read is not what is read after writing it again.
 pub fn read_headers(fields: &Map<String, Value>) {
     let properties = BasicProperties::default().with_headers(table(fields));
-    let _ = (headers::decode_what_is_there(&properties), headers::returns(&properties));
+    let _ = (headers::decode_what_is_there(&properties), headers::returns(&properties, false));
     let _ = headers::unreadable(&properties);
     if let Ok(envelope) = headers::decode(&properties, "fr.work") {
         let again = headers::decode(&headers::encode(&envelope, "work"), "fr.work");

@@ -31,6 +31,7 @@ const CALLBACK: &str = "fr-callback";
 const REASON: &str = "fr-reason";
 const REPLAY: &str = "fr-replay";
 const TRIES: &str = "fr-tries";
+const RETURNS: &str = "fr-returns";
 const STAGE: &str = "fr-stage";
 const TRACEPARENT: &str = "traceparent";
 
@@ -149,9 +150,19 @@ pub(super) fn unreadable(properties: &BasicProperties) -> BasicProperties {
     copy
 }
 
-/// How often the queue delivered this message before without its being settled.
-pub(super) fn returns(properties: &BasicProperties) -> u32 {
-    Headers(properties.headers().as_ref()).count("x-delivery-count").unwrap_or_default()
+/// How often the queue delivered this message before without its being settled: by the broker's count, and by that of
+/// the copy it was (see [`with_returns`]).
+pub(super) fn returns(properties: &BasicProperties, redelivered: bool) -> u32 {
+    let headers = Headers(properties.headers().as_ref());
+    let counted = headers.count("x-delivery-count").unwrap_or_default().max(redelivered.into());
+    counted.saturating_add(headers.count(RETURNS).unwrap_or_default())
+}
+
+/// The same properties for a copy of a message that came back so often: the broker counts it from zero.
+pub(super) fn with_returns(properties: BasicProperties, returns: u32) -> BasicProperties {
+    let mut table = properties.headers().clone().unwrap_or_default();
+    table.insert(RETURNS.into(), count(returns));
+    properties.with_headers(table)
 }
 
 struct Headers<'a>(Option<&'a FieldTable>);

@@ -26,7 +26,9 @@ mod pulse;
 mod pump;
 mod session;
 mod settlement;
+mod skew;
 mod supervisor;
+mod suspects;
 mod topology;
 
 use std::{
@@ -50,7 +52,9 @@ use self::{
     pulse::Pulse,
     pump::Pump,
     session::{Link, Session},
+    skew::Skew,
     supervisor::{Supervisor, Tenant},
+    suspects::Suspects,
 };
 use super::{Consumer, DeadDelivery, Depths, Inspection, Limits, Publisher, Queue, QueueError, notice::Notices};
 use crate::{
@@ -210,7 +214,8 @@ impl Queue for RabbitQueue {
 
     async fn consumer(&self, lane: Lane, slots: NonZeroU16) -> Result<Box<dyn Consumer>, QueueError> {
         let (outbox, presence) = (Arc::clone(&self.outbox), Arc::clone(&self.presence));
-        let pump = Pump { lane, slots, link: self.consuming(), outbox, presence };
+        let (skew, suspects) = (Skew::new(Arc::clone(&self.links.metrics)), Suspects::default());
+        let pump = Pump { lane, slots, link: self.consuming(), outbox, presence, skew, suspects };
         Ok(Box::new(pump.start(&self.links.closing)))
     }
 

@@ -20,10 +20,10 @@ pub(super) struct Parcel {
 }
 
 impl Parcel {
-    /// To the end of a lane. Work carries its own expiration, so that what waited too long becomes late by itself;
+    /// To the end of a lane, with the time at which it was sent (see [`super::skew`]). Work carries its own expiration, so that what waited too long becomes late by itself;
     /// the broker looks at it only at the head of the queue, and the worker checks again.
     pub(super) fn to_lane(lane: Lane, message: &Message, reserve: Duration) -> Self {
-        let mut properties = headers::encode(&message.envelope, lane.as_str());
+        let mut properties = headers::encode(&message.envelope, lane.as_str()).with_timestamp(now().seconds());
         if lane == Lane::Work {
             let envelope = &message.envelope;
             let left = work_until(envelope.accepted_at, envelope.deadline, reserve).since(now());
@@ -44,6 +44,11 @@ impl Parcel {
         let properties = headers::encode(&envelope, lane.as_str());
         let key = topology::delay_key(lane, level.as_secs()).into();
         Some(Self { exchange: topology::IN, key, properties, body: message.body.clone() })
+    }
+
+    /// The same, for a message that came back so often.
+    pub(super) fn with_returns(self, returns: u32) -> Self {
+        Self { properties: headers::with_returns(self.properties, returns), ..self }
     }
 
     /// To the dead letters.

@@ -1,7 +1,11 @@
-//! What is asked of the broker every second on the publishing connection: does it block us, how much work waits.
+//! What is asked of the broker every second on the publishing connection: does it block us, how much work waits, is
+//! anything caught for which no queue was bound.
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -35,11 +39,19 @@ pub(super) struct Pulse {
     pub(super) admission: Admission,
     presence: Arc<Presence>,
     doubted: Notify,
+    /// Messages without a queue, when last looked at.
+    unrouted: AtomicU64,
 }
 
 impl Pulse {
     pub(super) fn new(declare: bool, soft_limit: u64, presence: Arc<Presence>) -> Self {
-        Self { declare, admission: Admission::new(soft_limit), presence, doubted: Notify::new() }
+        Self {
+            declare,
+            admission: Admission::new(soft_limit),
+            presence,
+            doubted: Notify::new(),
+            unrouted: AtomicU64::new(0),
+        }
     }
 
     /// Asks for a look at the topology: somebody found a part of it missing.
@@ -59,6 +71,11 @@ impl Pulse {
         canary(&open).await?;
         let depth = declare::depth(&open, topology::lane_queue(Lane::Work)).await?;
         self.admission.read(depth, Instant::now());
+        let unrouted = declare::depth(&open, topology::UNROUTED).await?;
+        if unrouted > self.unrouted.swap(unrouted, Ordering::Relaxed) {
+            // They are safe, but a binding is missing, and more would follow.
+            self.doubt_topology();
+        }
         *channel = Some(open);
         Ok(())
     }

@@ -24,6 +24,8 @@ use super::{
     publisher::Outbox,
     session::{Link, Session, whereabouts},
     settlement::{RabbitSettlement, Subscription},
+    skew::Skew,
+    suspects::{Suspects, Verdict},
     topology,
 };
 use crate::{
@@ -48,6 +50,8 @@ pub(super) struct Pump {
     pub(super) link: Link,
     pub(super) outbox: Arc<Outbox>,
     pub(super) presence: Arc<Presence>,
+    pub(super) skew: Skew,
+    pub(super) suspects: Suspects,
 }
 
 impl Pump {
@@ -203,7 +207,10 @@ impl Pump {
 
     fn receive(&self, delivery: RawDelivery, subscription: &Arc<Subscription>, room: OwnedPermit<Handed>) {
         let RawDelivery { properties, data, acker, redelivered, .. } = delivery;
-        let returns = headers::returns(&properties).max(redelivered.into());
+        let returns = headers::returns(&properties, redelivered);
+        if returns == 0 && self.lane == Lane::Work {
+            self.skew.look(&properties, now());
+        }
         let settlement = RabbitSettlement::new(acker, returns, Arc::clone(subscription));
         let body = Bytes::from(data);
         let queue = topology::lane_queue(self.lane);
@@ -225,6 +232,13 @@ impl Pump {
             tokio::spawn(async move { settlement.wait_on(&message, rest).await });
             return;
         }
-        room.send(Ok(Delivery::new(message, returns, Box::new(settlement))));
+        match self.suspects.judge(self.lane, returns) {
+            Verdict::Try(permit) => {
+                let settlement = settlement.alone(permit);
+                room.send(Ok(Delivery::new(message, returns, Box::new(settlement))));
+            }
+            Verdict::Apart(wait) => _ = tokio::spawn(async move { settlement.put_apart(&message, wait).await }),
+            Verdict::Poison => _ = tokio::spawn(async move { settlement.give_up(message).await }),
+        }
     }
 }

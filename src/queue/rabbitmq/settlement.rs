@@ -9,6 +9,7 @@ use lapin::{
     options::{BasicAckOptions, BasicNackOptions},
     protocol::BasicProperties,
 };
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
     limit::{CALL, bounded},
@@ -42,11 +43,20 @@ pub(super) struct RabbitSettlement {
     returns: u32,
     subscription: Arc<Subscription>,
     settled: bool,
+    /// While a suspect is held, no other one is tried.
+    alone: Option<OwnedSemaphorePermit>,
 }
 
 impl RabbitSettlement {
     pub(super) fn new(acker: Acker, returns: u32, subscription: Arc<Subscription>) -> Self {
-        Self { acker, returns, subscription, settled: false }
+        Self { acker, returns, subscription, settled: false, alone: None }
+    }
+
+    /// The same, with a suspect's permit.
+    pub(super) fn alone(self, permit: Option<OwnedSemaphorePermit>) -> Self {
+        let mut held = self;
+        held.alone = permit;
+        held
     }
 
     fn outbox(&self) -> &Arc<Outbox> {
@@ -109,6 +119,23 @@ impl RabbitSettlement {
         let parcel =
             || Parcel::to_delay(lane, message, rest).unwrap_or_else(|| Parcel::to_lane(lane, message, reserve));
         let _ = self.replace(parcel, SettledAs::Retry).await;
+    }
+
+    /// Puts a suspect where nobody holds it, until `wait` is over; its returns go with it.
+    pub(super) async fn put_apart(mut self, message: &Message, wait: Duration) {
+        let (lane, reserve, returns) = (self.subscription.lane, self.outbox().reserve, self.returns);
+        let parcel = || {
+            let parcel = Parcel::to_delay(lane, message, wait);
+            parcel.unwrap_or_else(|| Parcel::to_lane(lane, message, reserve)).with_returns(returns)
+        };
+        let _ = self.replace(parcel, SettledAs::Retry).await;
+    }
+
+    /// Hands a message that came back too often to the late lane.
+    pub(super) async fn give_up(mut self, mut message: Message) {
+        message.envelope.reason = Some(Reason::Poison);
+        let reserve = self.outbox().reserve;
+        let _ = self.replace(|| Parcel::to_lane(Lane::Late, &message, reserve), SettledAs::Ack).await;
     }
 
     /// Puts a message whose headers cannot be read where an operator sees it.

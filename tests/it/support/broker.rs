@@ -124,7 +124,11 @@ impl Node {
     pub(crate) fn tls_config(&self, vhost: &Vhost) -> Config {
         let client = self.authority.issue("client");
         Config {
-            urls: vec![Secret::new(format!("amqps://guest:guest@localhost:{}/{}", self.nodes.port(1) + TLS, vhost.name))],
+            urls: vec![Secret::new(format!(
+                "amqps://guest:guest@localhost:{}/{}",
+                self.nodes.port(1) + TLS,
+                vhost.name
+            ))],
             ca_file: Some(self.authority.file()),
             client_certificate_file: Some(client.certificate),
             client_key_file: Some(client.key),

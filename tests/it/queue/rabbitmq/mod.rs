@@ -3,6 +3,7 @@
 mod faults;
 mod flow;
 mod privileges;
+mod suspects;
 mod tls;
 mod topology;
 mod wire;

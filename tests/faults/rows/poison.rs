@@ -1,0 +1,81 @@
+//! Messages that cannot be read, and messages that kill who reads them.
+
+use lapin::types::FieldTable;
+
+use super::{SLOTS, load, pause, sending, until};
+use crate::{
+    ledger::{Bounds, Figures, settle},
+    outside::{KILLER, Model, Outside},
+    processes::{Deployment, On},
+    raw::Raw,
+};
+
+/// Published past the ingress. Whose ids can be read gets the safe answer; the others wait for an operator.
+pub(super) async fn unreadable() -> Figures {
+    let outside = Outside::start().await;
+    let deployment = Deployment::start(On::RabbitMq, &outside, 2, &[]).await;
+    let sent = sending(load(&deployment, 500));
+    let raw = Raw::open(&deployment).await;
+    let deep = format!("{{\"conversationId\":{}1{}}}", "[".repeat(100_000), "]".repeat(100_000));
+    let bodies: [&[u8]; 6] = [
+        b"{\"conversationId\": ",
+        &vec![b'x'; 10_000_000],
+        deep.as_bytes(),
+        b"{\"conversationId\":\"a\0b\",\"userId\":\"u\",\"lastMessage\":\"\\u0000\"}",
+        b"[1, 2, 3]",
+        b"\xff\xfe\0\0",
+    ];
+    let bad = crate::ledger::Accepted::default();
+    for body in bodies {
+        bad.add(raw.body("fr.in", "work", body).await);
+    }
+    raw.message("fr.in", "work", FieldTable::default(), b"{}").await;
+    raw.message("fr.in", "outcome", FieldTable::default(), b"{}").await;
+    // An outcome that is none: nobody could be told what it is.
+    let none = raw.body("fr.in", "outcome", b"{\"status\": 7}").await;
+    let sent = sent.await.unwrap();
+    let good = sent.accepted.count();
+    sent.accepted.join(&bad);
+    sent.accepted.add(none);
+    let bounds = Bounds { dead: 3, ..super::unsure(&sent) };
+    let figures = settle(&sent.accepted, &outside, &deployment, bounds).await;
+    assert_eq!(outside.outcomes("internal_error"), bodies.len(), "safe answers for what could not be read");
+    assert!(outside.outcomes("success") >= good, "innocent triggers were not decided");
+    figures.noting("6 bad bodies answered safely; 2 without headers and 1 false outcome are dead letters")
+}
+
+/// One trigger kills each worker that asks the model about it. It ends with a human, and all others are decided.
+pub(super) async fn kills_its_worker(on: On) -> Figures {
+    let outside = Outside::start().await;
+    outside.model(Model::Answers(200, 100));
+    let mut killers = outside.killers();
+    let mut deployment = Deployment::start(on, &outside, 3, &[("CFR__WORKER__SLOTS__WORK", "16")]).await;
+    let mut load = load(&deployment, 1000);
+    load.special = Some((10, KILLER));
+    let count = load.count;
+    let sent = sending(load);
+    let mut kills = 0;
+    let all = async {
+        until("every trigger but one is decided", async || outside.outcomes("success") + 1 >= count).await;
+        until("the poison is answered", async || outside.outcomes("internal_error") == 1).await;
+        pause(1.0).await;
+    };
+    tokio::pin!(all);
+    loop {
+        tokio::select! {
+            () = &mut all => break,
+            number = killers.recv() => {
+                deployment.renew_worker(number.unwrap());
+                outside.healed();
+                kills += 1;
+            }
+        }
+    }
+    let sent = sent.await.unwrap();
+    let most = kills * (16 + SLOTS) + sent.unsure();
+    let figures = settle(&sent.accepted, &outside, &deployment, Bounds::repeats(most)).await;
+    let safe = figures.statuses.get("internal_error").copied().unwrap_or_default();
+    assert_eq!(safe, 1, "triggers besides the poison were not decided");
+    assert!(kills <= 9, "it killed {kills} workers");
+    figures.noting(format!("{kills} workers killed; 1 poison, all others decided"))
+}
