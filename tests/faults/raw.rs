@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use cognigy_fallback_router::{
-    message::{ENVELOPE_VERSION, Envelope, Message},
+    message::{ENVELOPE_VERSION, Envelope, Message, Tries},
     time::EpochMs,
     trigger::TriggerId,
 };
@@ -113,6 +113,7 @@ pub(crate) fn message() -> Message {
         callback: None,
         reason: None,
         replay: 0,
+        tries: Tries::default(),
         traceparent: None,
     };
     Message { envelope, body: Bytes::from_static(b"{}") }

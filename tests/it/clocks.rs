@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use cognigy_fallback_router::{
-    message::{ENVELOPE_VERSION, Envelope, Lane, Message},
+    message::{ENVELOPE_VERSION, Envelope, Lane, Message, Tries},
     time::EpochMs,
     trigger::TriggerId,
 };
@@ -32,6 +32,7 @@ fn from_the_future() -> Message {
         callback: None,
         reason: None,
         replay: 0,
+        tries: Tries::default(),
         traceparent: None,
     };
     Message { envelope, body: trigger().to_string().into() }

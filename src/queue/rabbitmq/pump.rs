@@ -237,7 +237,7 @@ impl Pump {
                 let settlement = settlement.alone(permit);
                 room.send(Ok(Delivery::new(message, returns, Box::new(settlement))));
             }
-            Verdict::Apart(wait) => _ = tokio::spawn(async move { settlement.put_apart(&message, wait).await }),
+            Verdict::Apart(wait) => _ = tokio::spawn(async move { settlement.put_apart(message, wait).await }),
             Verdict::Poison => _ = tokio::spawn(async move { settlement.give_up(message).await }),
         }
     }

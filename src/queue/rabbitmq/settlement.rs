@@ -13,12 +13,12 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
     limit::{CALL, bounded},
-    parcel::Parcel,
+    parcel::{Parcel, now},
     publisher::Outbox,
     session::Session,
 };
 use crate::{
-    message::{Disposition, Lane, Message, Reason},
+    message::{Disposition, Lane, Message, Reason, Try},
     metrics::labels::SettledAs,
     queue::{QueueError, Settled, Settlement},
 };
@@ -122,11 +122,13 @@ impl RabbitSettlement {
     }
 
     /// Puts a suspect where nobody holds it, until `wait` is over; its returns go with it.
-    pub(super) async fn put_apart(mut self, message: &Message, wait: Duration) {
+    pub(super) async fn put_apart(mut self, mut message: Message, wait: Duration) {
         let (lane, reserve, returns) = (self.subscription.lane, self.outbox().reserve, self.returns);
+        let number = message.envelope.attempt;
+        message.envelope.tries.note(Try { at: now(), lane, number, ended: "put_apart".into(), wait });
         let parcel = || {
-            let parcel = Parcel::to_delay(lane, message, wait);
-            parcel.unwrap_or_else(|| Parcel::to_lane(lane, message, reserve)).with_returns(returns)
+            let parcel = Parcel::to_delay(lane, &message, wait);
+            parcel.unwrap_or_else(|| Parcel::to_lane(lane, &message, reserve)).with_returns(returns)
         };
         let _ = self.replace(parcel, SettledAs::Retry).await;
     }
