@@ -1,5 +1,5 @@
-//! The pool of confirm channels. Each is checked out by one publish at a time: on a shared channel lapin hands
-//! confirms and returned messages to the wrong publish now and then.
+//! The pool of confirm channels. Each is checked out by one batch at a time, which one task writes: on a channel that
+//! several write to, lapin hands confirms and returned messages to the wrong publish now and then.
 
 use std::time::Duration;
 
@@ -79,7 +79,7 @@ impl Lease {
         self.0.as_ref().map(|object| &object.channel)
     }
 
-    /// The publish was confirmed: the channel can take the next one.
+    /// Every publish was answered: the channel can take the next batch.
     pub(super) fn done(mut self) {
         drop(self.0.take());
     }

@@ -1,11 +1,12 @@
 //! RabbitMQ through lapin: the topology of three lanes, a pool of confirm channels, own reconnecting sessions.
 //!
 //! [`topology`] says what there is at the broker, [`headers`] how a message looks on the wire. One connection publishes
-//! (`publisher`, over the `channels` pool) and is asked every second how the broker is (`pulse`); another one consumes
+//! (`publisher`, in a `batch` over the `channels` pool) and is asked every second how the broker is (`pulse`); another one consumes
 //! (`pump`, `consumer`, `settlement`), because under an alarm the broker stops reading from connections that publish,
 //! acks and all. Each is a `session`, made again by its `supervisor`.
 
 mod admission;
+mod batch;
 mod channels;
 mod consumer;
 mod declare;
@@ -41,14 +42,16 @@ use std::{
 use async_trait::async_trait;
 use lapin::Connection;
 use serde::Deserialize;
-use tokio::task::JoinHandle;
+use tokio::{sync::mpsc, task::JoinHandle};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use self::{
+    batch::Batches,
+    channels::Pool,
     endpoint::Endpoint,
     notices::RabbitNotices,
     presence::Presence,
-    publisher::{Outbox, RabbitPublisher},
+    publisher::{MOST_WAITING, Outbox, RabbitPublisher},
     pulse::Pulse,
     pump::Pump,
     session::{Link, Session},
@@ -70,7 +73,7 @@ use crate::{
 pub struct Config {
     /// AMQP URIs of the cluster's nodes, tried in random order. They hold a password.
     pub urls: Vec<Secret>,
-    /// Confirm channels; each has one publish in flight.
+    /// Confirm channels; each has one batch of publishes in flight, and a batch is what came while all were busy.
     pub channels: usize,
     /// Longest wait for a free channel before a publish is refused.
     #[serde(with = "humantime_serde")]
@@ -114,21 +117,24 @@ pub fn connect(config: &Config, limits: Limits, metrics: Arc<Metrics>) -> Result
         Links { endpoints, connect_timeout: config.connect_timeout, metrics, closing: CancellationToken::new() };
     let (link, kept) = links.start(Arc::clone(&pulse));
     let pool = channels::pool(link.clone(), config.channels, config.channel_timeout)?;
-    let outbox = Arc::new(Outbox {
-        link,
-        pool,
-        pulse,
+    let metrics = Arc::clone(&links.metrics);
+    let (waiting, taken) = mpsc::channel(MOST_WAITING);
+    let batches = Batches {
+        pool: pool.clone(),
+        pulse: Arc::clone(&pulse),
         confirm_timeout: config.confirm_timeout,
-        reserve: limits.reserve,
-        metrics: Arc::clone(&links.metrics),
-    });
+        metrics: Arc::clone(&metrics),
+    };
+    tokio::spawn(Arc::new(batches).run(taken));
+    let channel_timeout = config.channel_timeout;
+    let outbox = Arc::new(Outbox { link, waiting, pulse, channel_timeout, reserve: limits.reserve, metrics });
     let _close_on_drop = links.closing.clone().drop_guard();
     let kept = Mutex::new(Kept { supervisors: vec![kept], consuming: None });
     Ok(Arc::new_cyclic(|queue: &Weak<RabbitQueue>| {
         let queue = queue.clone();
         let consuming = Arc::new(move || Some(queue.upgrade()?.consuming()));
         let notices = Arc::new(RabbitNotices::start(&outbox, consuming, &links.closing));
-        RabbitQueue { links, outbox, presence, kept, notices, _close_on_drop }
+        RabbitQueue { links, pool, outbox, presence, kept, notices, _close_on_drop }
     }))
 }
 
@@ -155,6 +161,7 @@ impl Links {
 
 struct RabbitQueue {
     links: Links,
+    pool: Pool,
     outbox: Arc<Outbox>,
     presence: Arc<Presence>,
     kept: Mutex<Kept>,
@@ -275,7 +282,7 @@ impl Queue for RabbitQueue {
     async fn close(&self) {
         self.links.closing.cancel();
         self.notices.hub.close();
-        self.outbox.pool.close();
+        self.pool.close();
         let supervisors = std::mem::take(&mut self.kept.lock().unwrap_or_else(PoisonError::into_inner).supervisors);
         for supervisor in supervisors {
             // Each says goodbye within its own limit; this only guards against their sum.

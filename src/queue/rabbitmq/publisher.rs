@@ -1,4 +1,4 @@
-//! Publishing with confirms.
+//! Publishing with confirms, as those who publish see it.
 
 use std::{
     sync::Arc,
@@ -6,21 +6,20 @@ use std::{
 };
 
 use async_trait::async_trait;
-use deadpool::managed::PoolError;
-use lapin::{Confirmation, options::BasicPublishOptions};
-
-use super::{
-    channels::{Lease, Pool},
-    limit::Fault,
-    parcel::Parcel,
-    pulse::Pulse,
-    session::Link,
+use tokio::sync::{
+    mpsc::{self, error::SendTimeoutError},
+    oneshot,
 };
+
+use super::{batch::Waiting, parcel::Parcel, pulse::Pulse, session::Link};
 use crate::{
     message::{Lane, Message},
-    metrics::{Metrics, labels::Published},
+    metrics::Metrics,
     queue::{Publisher, QueueError},
 };
+
+/// Most publishes that wait for a channel; more are refused.
+pub(super) const MOST_WAITING: usize = 4_096;
 
 /// Waits between tries of [`Outbox::store_patiently`].
 const PATIENT_WAIT: Duration = Duration::from_millis(500);
@@ -30,23 +29,30 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Sends parcels; shared by everybody who publishes.
 pub(super) struct Outbox {
     pub(super) link: Link,
-    pub(super) pool: Pool,
+    pub(super) waiting: mpsc::Sender<Waiting>,
     pub(super) pulse: Arc<Pulse>,
-    pub(super) confirm_timeout: Duration,
+    /// Longest wait for a place among those that wait.
+    pub(super) channel_timeout: Duration,
     pub(super) reserve: Duration,
     pub(super) metrics: Arc<Metrics>,
 }
 
 impl Outbox {
-    /// Stores a parcel. It runs on when the caller is cancelled: a channel with a publish in flight would be lost.
+    /// Stores a parcel. A caller that goes away leaves a publish that ends by itself.
     ///
     /// # Errors
     /// As [`Publisher::publish`].
-    pub(super) async fn store(self: &Arc<Self>, parcel: Parcel) -> Result<(), QueueError> {
+    pub(super) async fn store(&self, parcel: Parcel) -> Result<(), QueueError> {
         self.refuse_if_known()?;
-        let outbox = Arc::clone(self);
-        let sent = tokio::spawn(async move { outbox.send(parcel).await }).await;
-        sent.unwrap_or_else(|_| Err(QueueError::Unknown("the publish was aborted".into())))
+        let (answer, stored) = oneshot::channel();
+        let waiting = Waiting { parcel, since: Instant::now(), answer };
+        match self.waiting.send_timeout(waiting, self.channel_timeout).await {
+            Ok(()) => stored.await.unwrap_or_else(|_| Err(QueueError::Unknown("the publish was aborted".into()))),
+            Err(SendTimeoutError::Timeout(_)) => {
+                Err(QueueError::Refused { reason: "too many publishes", retry_after: None })
+            }
+            Err(SendTimeoutError::Closed(_)) => Err(QueueError::Unreachable("closed".into())),
+        }
     }
 
     /// Stores the result of work in progress: as long as it is certain that nothing was stored, and `wanted`, again.
@@ -55,7 +61,7 @@ impl Outbox {
     /// # Errors
     /// As [`Publisher::publish`].
     pub(super) async fn store_patiently(
-        self: &Arc<Self>,
+        &self,
         parcel: impl Fn() -> Parcel,
         wanted: impl Fn() -> bool,
     ) -> Result<(), QueueError> {
@@ -83,60 +89,6 @@ impl Outbox {
             return Err(QueueError::Refused { reason: "blocked", retry_after: None });
         }
         Ok(())
-    }
-
-    async fn send(&self, parcel: Parcel) -> Result<(), QueueError> {
-        let began = Instant::now();
-        let lease = self.lease().await?;
-        let (ended, result) = self.confirm(&lease, parcel, began + self.confirm_timeout).await;
-        self.metrics.publish_duration.get(ended).observe(began.elapsed().as_secs_f64());
-        match &result {
-            Ok(()) => lease.done(),
-            Err(QueueError::Unknown(_)) => self.metrics.publishes_unknown.inc(),
-            Err(_) => {}
-        }
-        result
-    }
-
-    /// A channel: the pool limits the wait for a free one, here the opening of a new one is limited as well.
-    async fn lease(&self) -> Result<Lease, QueueError> {
-        let leased = tokio::time::timeout(self.confirm_timeout, self.pool.get()).await;
-        match leased {
-            Ok(Ok(object)) => Ok(Lease::new(object)),
-            Ok(Err(PoolError::Backend(error))) => Err(error),
-            Ok(Err(PoolError::Timeout(_))) => Err(QueueError::Refused { reason: "no free channel", retry_after: None }),
-            Ok(Err(error)) => Err(QueueError::Unreachable(error.to_string())),
-            Err(_) => Err(QueueError::Unreachable("no channel was opened in time".into())),
-        }
-    }
-
-    /// `Ack` without a returned message is the one answer that means *stored*. A negative one does not mean *not
-    /// stored*: after a change of leader, or when one of several queues refused, it can be there all the same.
-    async fn confirm(&self, lease: &Lease, parcel: Parcel, until: Instant) -> (Published, Result<(), QueueError>) {
-        let unknown = |ended, why: &dyn std::fmt::Display| (ended, Err(QueueError::Unknown(why.to_string())));
-        let published = async {
-            let Some(channel) = lease.channel() else { return Ok(Confirmation::NotRequested) };
-            let options = BasicPublishOptions { mandatory: true, immediate: false };
-            let Parcel { exchange, key, properties, body } = parcel;
-            channel.basic_publish(exchange.into(), key, options, &body, properties).await?.await
-        };
-        match tokio::time::timeout_at(until.into(), published).await {
-            Ok(Ok(Confirmation::Ack(None))) => (Published::Confirmed, Ok(())),
-            Ok(Ok(Confirmation::Ack(Some(_)))) => {
-                self.pulse.doubt_topology();
-                (Published::Returned, Err(QueueError::Refused { reason: "unroutable", retry_after: None }))
-            }
-            Ok(Ok(Confirmation::Nack(_))) => unknown(Published::Nacked, &"the broker did not take it"),
-            Ok(Ok(Confirmation::NotRequested)) => unknown(Published::Timeout, &"the channel does not confirm"),
-            Ok(Err(error)) => {
-                let fault = Fault::Refused(error);
-                if fault.is_missing() {
-                    self.pulse.doubt_topology();
-                }
-                unknown(Published::Timeout, &fault)
-            }
-            Err(_) => unknown(Published::Timeout, &"no confirm in time"),
-        }
     }
 }
 
