@@ -127,7 +127,7 @@ impl Pipeline {
         let mut run = Run::default();
         let mut redactor = Redactor::new(&self.redaction);
         let body = shown::trigger(&trigger.body, &mut redactor);
-        let result = if customer_text::is_masked(&trigger.body.last_message) {
+        let mut result = if customer_text::is_masked(&trigger.body.last_message) {
             // The flow has taken something out of it that only a human can ask for again; a model would guess.
             Err(NoDecision { status: Status::ContentRefused, error: "masked_input" })
         } else if started < until {
@@ -138,6 +138,9 @@ impl Pipeline {
         };
         if redactor.redacted() {
             run.degraded.push(Degraded::Redacted);
+        }
+        if let Ok(decision) = &mut result {
+            decision.extracted_parameters.values_mut().for_each(|value| redactor.restore_value(value));
         }
         run.stages.total = started.elapsed();
         let ended_at = now.plus(run.stages.total);
@@ -216,7 +219,7 @@ impl Pipeline {
         run: &mut Run,
     ) -> Result<Prompt, NoDecision> {
         let started = Instant::now();
-        run.block_id = format!("{:032x}", rand::random::<u128>());
+        run.block_id = shown::block_id();
         let input = PromptInput { trigger: body, conversation, intents: &self.intents, block_id: &run.block_id };
         let prompt = self.templates.render(&input);
         run.stages.prompt = self.observe(Stage::Prompt, started);

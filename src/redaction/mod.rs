@@ -1,7 +1,8 @@
 //! Masking what a model, a log or an operator has no business to see.
 //!
 //! What is found is replaced by a numbered placeholder, so that a model can still tell two cards apart and name one in
-//! its answer. Nothing is ever put back. Identifiers (UUIDs, dates, timestamps, `r-00000001`) are left alone: a model
+//! its answer. Nothing is put back, but into the extracted parameters of a profile that asks for it, and a card number
+//! never. Identifiers (UUIDs, dates, timestamps, `r-00000001`) are left alone: a model
 //! that cannot see the order number cannot extract it.
 
 mod cards;
@@ -32,6 +33,9 @@ pub struct Config {
     pub ssns: bool,
     /// The operator's own patterns.
     pub patterns: Vec<Pattern>,
+    /// Puts what was masked back into the extracted parameters of a decision: a flow that was told "my new address is
+    /// …" wants the address. The model never sees it; the outcome then holds it. Card numbers stay masked.
+    pub restore: bool,
 }
 
 /// A pattern of the operator's.
@@ -59,13 +63,15 @@ pub struct Redactor<'r> {
     rules: &'r RedactionRules,
     numbers: HashMap<(&'r str, String), usize>,
     counts: HashMap<&'r str, usize>,
+    /// What each placeholder stands for, as it was first written; empty where nothing is put back.
+    originals: HashMap<String, String>,
 }
 
 impl<'r> Redactor<'r> {
     /// A redactor that has not yet seen any text.
     #[must_use]
     pub fn new(rules: &'r RedactionRules) -> Self {
-        Self { rules, numbers: HashMap::new(), counts: HashMap::new() }
+        Self { rules, numbers: HashMap::new(), counts: HashMap::new(), originals: HashMap::new() }
     }
 
     /// The text with every sensitive value replaced by its placeholder, e.g. `[CARD_1]`. Text that a customer made look
@@ -80,7 +86,7 @@ impl<'r> Redactor<'r> {
         for Found { range, name, value } in found {
             masked.push_str(&text[end..range.start]);
             match name {
-                Some(name) => masked.push_str(&self.placeholder(name, value)),
+                Some(name) => masked.push_str(&self.placeholder(name, value, &text[range.clone()])),
                 None => masked.extend(["(", &text[range.start + 1..range.end - 1], ")"]),
             }
             end = range.end;
@@ -108,6 +114,25 @@ impl<'r> Redactor<'r> {
         }
     }
 
+    /// Puts the originals back for the placeholders in every string inside a value, names of fields excepted. Does nothing
+    /// unless [`Config::restore`] asks for it; card numbers are never put back, and text of a customer's that only looks
+    /// like a placeholder is none.
+    pub fn restore_value(&self, value: &mut Value) {
+        if self.originals.is_empty() {
+            return;
+        }
+        match value {
+            Value::String(text) => {
+                if let Cow::Owned(restored) = self.rules.restored(text, &self.originals) {
+                    *text = restored;
+                }
+            }
+            Value::Array(items) => items.iter_mut().for_each(|item| self.restore_value(item)),
+            Value::Object(fields) => fields.values_mut().for_each(|value| self.restore_value(value)),
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+    }
+
     /// True once anything was replaced.
     #[must_use]
     pub fn redacted(&self) -> bool {
@@ -127,22 +152,26 @@ impl<'r> Redactor<'r> {
     fn redact_number(&mut self, number: &str) -> Option<String> {
         let whole = |range: &Range<usize>| *range == (0..number.len());
         let card = self.rules.find_cards(number).into_iter().find(|found| whole(&found.range))?;
-        Some(self.placeholder(card.name?, card.value))
+        Some(self.placeholder(card.name?, card.value, number))
     }
 
-    fn placeholder(&mut self, name: &'r str, value: String) -> String {
+    fn placeholder(&mut self, name: &'r str, value: String, original: &str) -> String {
         let count = self.counts.entry(name).or_default();
         let number = self.numbers.entry((name, value)).or_insert_with(|| {
             *count += 1;
             *count
         });
-        format!("[{name}_{number}]")
+        let placeholder = format!("[{name}_{number}]");
+        if self.rules.restores(name) && !self.originals.contains_key(&placeholder) {
+            self.originals.insert(placeholder.clone(), original.to_owned());
+        }
+        placeholder
     }
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { cards: true, ibans: true, emails: true, phones: true, ssns: true, patterns: Vec::new() }
+        Self { cards: true, ibans: true, emails: true, phones: true, ssns: true, patterns: Vec::new(), restore: false }
     }
 }
 

@@ -1,8 +1,12 @@
 //! The rules of a profile, compiled: what is looked for, in which order, and what wins where two overlap.
 
-use std::{collections::BTreeMap, ops::Range};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, HashMap},
+    ops::Range,
+};
 
-use regex::{Regex, RegexBuilder};
+use regex::{Captures, Regex, RegexBuilder};
 
 use super::{
     Config, Found, Pattern, cards,
@@ -49,6 +53,7 @@ pub struct RedactionRules {
     uuids: Regex,
     dates: Regex,
     placeholders: Regex,
+    restore: bool,
 }
 
 /// A pattern cannot be used.
@@ -79,6 +84,7 @@ impl RedactionRules {
             uuids: built("UUID", UUIDS)?,
             dates: built("DATE", DATES)?,
             placeholders: built("PLACEHOLDER", PLACEHOLDERS)?,
+            restore: config.restore,
         })
     }
 
@@ -97,6 +103,19 @@ impl RedactionRules {
             self.find_numbers(text, &mut kept);
         }
         kept.into_values().collect()
+    }
+
+    /// True for values that may be put back.
+    pub(super) fn restores(&self, name: &str) -> bool {
+        self.restore && name != CARD
+    }
+
+    /// The text with each placeholder that has an original replaced by it.
+    pub(super) fn restored<'t>(&self, text: &'t str, originals: &HashMap<String, String>) -> Cow<'t, str> {
+        self.placeholders.replace_all(text, |found: &Captures<'_>| {
+            let placeholder = &found[0];
+            originals.get(placeholder).map_or(placeholder, String::as_str).to_owned()
+        })
     }
 
     pub(super) fn find_cards(&self, text: &str) -> Vec<Found<'static>> {

@@ -232,6 +232,30 @@ fn one_redactor_numbers_the_values_of_all_texts_of_its_trigger() {
 }
 
 #[test]
+fn what_was_masked_comes_back_only_where_the_profile_asks_and_a_card_never() {
+    let text = "a@b.de, A@b.de, +49 171 1234567, 4111 1111 1111 1111 and [EMAIL_7]";
+    let answer = json!({
+        "contact": "[EMAIL_1] or [PHONE_1]", "card": "[CARD_1]", "list": [{"deep": "[EMAIL_1]"}, 7],
+        "not ours": "[EMAIL_2] [EMAIL_7] [X]", "[EMAIL_1]": "a name"
+    });
+    let restored = |restore| {
+        let rules = RedactionRules::new(&Config { restore, ..Config::default() }).unwrap();
+        let mut redactor = Redactor::new(&rules);
+        redactor.redact(text);
+        let mut value = answer.clone();
+        redactor.restore_value(&mut value);
+        assert!(!format!("{redactor:?}").contains("b.de"));
+        value
+    };
+    assert_eq!(restored(false), answer);
+    let expected = json!({
+        "contact": "a@b.de or +49 171 1234567", "card": "[CARD_1]", "list": [{"deep": "a@b.de"}, 7],
+        "not ours": "[EMAIL_2] [EMAIL_7] [X]", "[EMAIL_1]": "a name"
+    });
+    assert_eq!(restored(true), expected);
+}
+
+#[test]
 fn metadata_is_masked_in_every_string_name_and_card_number() {
     let rules = rules();
     let mut redactor = Redactor::new(&rules);
@@ -258,7 +282,7 @@ fn the_operator_adds_patterns_and_switches_kinds_off() {
     assert_eq!(redactor.redact("K-123456 a@b.de, project Falcon"), "[CUSTOMER_1] a@b.de, project [PROJECT_1]");
     assert_eq!(redactor.redact("K-123457"), "[CUSTOMER_2]");
 
-    let none = Config { cards: false, ibans: false, emails: false, phones: false, ssns: false, patterns: Vec::new() };
+    let none = Config { cards: false, ibans: false, emails: false, phones: false, ssns: false, ..Config::default() };
     let rules = RedactionRules::new(&none).unwrap();
     let text = "4111111111111111 DE89370400440532013000 a@b.de +491711234567 123-45-6789";
     assert_eq!(Redactor::new(&rules).redact(text), text);

@@ -250,6 +250,23 @@ async fn a_card_number_reaches_neither_the_model_nor_the_outcome() {
 }
 
 #[tokio::test]
+async fn a_profile_that_restores_gets_what_was_masked_in_the_parameters_only() {
+    let world = World::start().await;
+    let mut answer = decision();
+    answer["extracted_parameters"] = json!({"email": "[EMAIL_1]", "card": "[CARD_1]"});
+    answer["suggested_response"] = json!("I have written to [EMAIL_1].");
+    world.llm.always(COMPLETIONS, completion(&answer.to_string()));
+    let app = TestApp::start_in(world, &[("CFR__PROFILES__DEFAULT__REDACTION__RESTORE", "true")]).await;
+    let mut body = trigger();
+    body["lastMessage"] = json!("My address is now Olga.K@example.com, my card 4111 1111 1111 1111");
+    let outcome = app.outcome_of(&body).await;
+    assert!(!asked(&app.world)[0].to_string().to_lowercase().contains("olga"));
+    let routing = &outcome["routing_decision"];
+    assert_eq!(routing["extracted_parameters"], json!({"email": "Olga.K@example.com", "card": "[CARD_1]"}));
+    assert_eq!(routing["suggested_response"], "I have written to [EMAIL_1].");
+}
+
+#[tokio::test]
 async fn nothing_invisible_hides_a_card_number_in_any_field() {
     let app = TestApp::start().await;
     let hidden = "41\u{200b}11 1111 11\u{200d}11 1111";
