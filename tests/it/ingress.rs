@@ -19,7 +19,7 @@ use cognigy_fallback_router::{
     http_server::{self, Limits},
     ingress::{self, Config, Ingress, Profile},
     message::{Lane, Message},
-    metrics::Metrics,
+    metrics::{Metrics, labels::Webhook},
     queue::{Publisher, QueueError},
     secret::Secret,
     shutdown::Shutdown,
@@ -539,14 +539,22 @@ async fn a_client_that_goes_away_leaves_a_publish_that_ends_by_itself() {
 }
 
 #[tokio::test]
-async fn a_panic_is_503_or_500_with_an_id_and_nothing_else_of_it() {
+async fn a_panic_is_503_while_storing_and_else_500_with_an_id_and_no_word_of_it() {
     let app = app().await;
-    app.queue.panics.store(1, Ordering::Relaxed);
-    let answer = app.post(&trigger()).await;
-    assert!(answer.status >= 500);
-    assert!(!answer.body.to_string().contains("MARKER"));
-    app.queue.panics.store(0, Ordering::Relaxed);
-    assert_eq!(app.post(&trigger()).await.status, StatusCode::ACCEPTED.as_u16());
+    let mut with_key = trigger();
+    with_key["inputId"] = json!("1");
+    // Of a trigger with a key the publish goes on beside the request, which then does not know how it ended.
+    for (body, status) in [(with_key, 503), (trigger(), 500)] {
+        app.queue.panics.store(1, Ordering::Relaxed);
+        let answer = app.post(&body).await;
+        answer.is_problem(status);
+        assert!(!answer.body.to_string().contains("MARKER"));
+        let id = answer.body["detail"].as_str().unwrap().rsplit(' ').next().unwrap().trim_end_matches('.').to_owned();
+        assert_eq!(id.parse::<TriggerId>().is_ok(), status == 500, "{id}");
+        app.queue.panics.store(0, Ordering::Relaxed);
+        assert_eq!(app.post(&trigger()).await.status, 202);
+    }
+    assert_eq!(app.metrics.webhook_requests.get(Webhook::Internal).get(), 1);
 }
 
 #[tokio::test]

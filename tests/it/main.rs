@@ -35,6 +35,7 @@ mod series;
 mod settings;
 mod signature_vectors;
 mod signatures;
+mod signing;
 mod simulators;
 mod spending;
 mod tls;
