@@ -2,6 +2,7 @@
 
 mod parts;
 mod services;
+mod supervised;
 
 use std::{net::SocketAddr, process::ExitCode, sync::Arc, time::SystemTime};
 
@@ -90,8 +91,9 @@ fn refuse(problem: &str) -> ExitCode {
 
 async fn live(config: &Config, role: Role) -> anyhow::Result<bool> {
     let shutdown = Shutdown::on_signals().context("the signal handlers cannot be installed")?;
-    let running = start(config, role, shutdown).await?;
+    let running = start(config, role, shutdown.clone()).await?;
     let webhook = running.webhook.map(|address| address.to_string());
+    supervised::tell_when_stopping(shutdown);
     tracing::info!(event = "started", role = role.as_str(), webhook, admin = %running.admin, "started");
     running.ended().await
 }

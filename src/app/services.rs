@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
 
+use super::supervised;
 use crate::{
     admin::{self, Health},
     config::Config,
@@ -64,6 +65,7 @@ impl Services {
                 ready = queue.ready() => {
                     ready?;
                     health.started();
+                    supervised::tell_ready();
                 }
             }
             Ok(true)

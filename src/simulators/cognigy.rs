@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::SystemTime,
 };
@@ -97,15 +98,16 @@ struct Simulated {
 #[derive(Default)]
 struct Data {
     received: VecDeque<ReceivedCallback>,
+    received_in_all: u64,
     answers: VecDeque<CallbackAnswer>,
 }
 
 impl Cognigy {
-    /// Starts a receiver of callbacks that are signed with one of `secrets`.
+    /// Starts a receiver at `address` of callbacks that are signed with one of `secrets`.
     ///
     /// # Errors
     /// When a secret cannot be a key, or no port can be had.
-    pub async fn start(secrets: &[Secret]) -> anyhow::Result<Self> {
+    pub async fn start(address: SocketAddr, secrets: &[Secret]) -> anyhow::Result<Self> {
         let stop = CancellationToken::new();
         let state = Arc::new(Simulated {
             hex: Verifier::new(Scheme::HexBody, secrets).context("a callback secret")?,
@@ -115,7 +117,7 @@ impl Cognigy {
             stop: stop.clone(),
         });
         let router = Router::new().route("/callback", post(receive)).with_state(Arc::clone(&state));
-        let server = Server::start(router, stop).await?;
+        let server = Server::start(address, router, stop).await?;
         let callback_url = format!("{}/callback", server.url);
         Ok(Self { server, state, callback_url })
     }
@@ -135,6 +137,20 @@ impl Cognigy {
     #[must_use]
     pub fn callbacks(&self) -> Vec<ReceivedCallback> {
         self.state.lock().received.iter().cloned().collect()
+    }
+
+    /// How many callbacks have come, those included that are kept no longer.
+    #[must_use]
+    pub fn received_in_all(&self) -> u64 {
+        self.state.lock().received_in_all
+    }
+
+    /// The newest `count` callbacks, the oldest first.
+    #[must_use]
+    pub fn latest(&self, count: u64) -> Vec<ReceivedCallback> {
+        let data = self.state.lock();
+        let count = usize::try_from(count).unwrap_or(usize::MAX).min(data.received.len());
+        data.received.range(data.received.len() - count..).cloned().collect()
     }
 
     /// Waits for a callback of this trigger that is acknowledged. It waits for ever: set a limit around it.
@@ -188,6 +204,7 @@ impl Data {
             self.received.pop_front();
         }
         self.received.push_back(received);
+        self.received_in_all += 1;
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -51,13 +52,13 @@ struct Data {
 }
 
 impl Cxone {
-    pub(super) async fn start() -> anyhow::Result<Self> {
+    pub(super) async fn start(address: SocketAddr) -> anyhow::Result<Self> {
         let state = Arc::new(Mutex::new(Data::default()));
         let router = Router::new()
             .route("/oauth/token", post(token))
             .route("/api/v2/conversations/summaries", get(summaries))
             .with_state(Arc::clone(&state));
-        Ok(Self { server: Server::start(router, CancellationToken::new()).await?, state })
+        Ok(Self { server: Server::start(address, router, CancellationToken::new()).await?, state })
     }
 
     /// The base URL.

@@ -3,6 +3,7 @@
 use std::{
     collections::{HashMap, VecDeque},
     hash::{DefaultHasher, Hash, Hasher},
+    net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -52,11 +53,11 @@ struct Data {
 }
 
 impl Llm {
-    pub(super) async fn start() -> anyhow::Result<Self> {
+    pub(super) async fn start(address: SocketAddr) -> anyhow::Result<Self> {
         let stop = CancellationToken::new();
         let state = Arc::new(Simulated { data: Mutex::default(), stop: stop.clone() });
         let router = Router::new().route("/v1/chat/completions", post(complete)).with_state(Arc::clone(&state));
-        Ok(Self { server: Server::start(router, stop).await?, state })
+        Ok(Self { server: Server::start(address, router, stop).await?, state })
     }
 
     /// The base URL.

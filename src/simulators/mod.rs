@@ -9,9 +9,9 @@ mod cxone;
 mod llm;
 mod scripts;
 
-use std::{future::IntoFuture, io, time::Duration};
+use std::{future::IntoFuture, io, net::SocketAddr, time::Duration};
 
-use axum::Router;
+use axum::{Router, routing::get};
 use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -30,6 +30,9 @@ pub const CXONE_CLIENT_SECRET: &str = "demo-client-secret";
 pub const LLM_API_KEY: &str = "demo-gateway-key";
 /// The secret with which callbacks are signed, unless another is given.
 pub const CALLBACK_SECRET: &str = "whsec_ZGVtby1jYWxsYmFjay1zZWNyZXQtb2YtMzItYnl0ZXM=";
+
+/// A free port of this machine alone.
+const ANY_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 
 /// How long connections in use may take to end.
 const STOP_LIMIT: Duration = Duration::from_secs(2);
@@ -50,10 +53,19 @@ impl Simulators {
     /// # Errors
     /// When no port can be had.
     pub async fn start() -> anyhow::Result<Self> {
+        Self::start_on([ANY_PORT; 3], &[Secret::new(CALLBACK_SECRET)]).await
+    }
+
+    /// Starts CXone, the gateway and Cognigy at these addresses; callbacks are to be signed with one of `secrets`.
+    ///
+    /// # Errors
+    /// When an address cannot be had, or a secret cannot be a key.
+    pub async fn start_on(addresses: [SocketAddr; 3], secrets: &[Secret]) -> anyhow::Result<Self> {
+        let [cxone, llm, cognigy] = addresses;
         Ok(Self {
-            cxone: Cxone::start().await?,
-            llm: Llm::start().await?,
-            cognigy: Cognigy::start(&[Secret::new(CALLBACK_SECRET)]).await?,
+            cxone: Cxone::start(cxone).await?,
+            llm: Llm::start(llm).await?,
+            cognigy: Cognigy::start(cognigy, secrets).await?,
         })
     }
 
@@ -71,10 +83,11 @@ struct Server {
 }
 
 impl Server {
-    /// Serves `router` on a free port of 127.0.0.1 until `stop`; a handler that hangs on purpose shall end then.
-    async fn start(router: Router, stop: CancellationToken) -> io::Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
+    /// Serves `router` at `address` until `stop`; a handler that hangs on purpose shall end then.
+    async fn start(address: SocketAddr, router: Router, stop: CancellationToken) -> io::Result<Self> {
+        let listener = TcpListener::bind(address).await?;
         let url = format!("http://{}", listener.local_addr()?);
+        let router = router.route("/healthz", get(async || "ok\n"));
         let stopped = stop.clone().cancelled_owned();
         let serving = tokio::spawn(axum::serve(listener, router).with_graceful_shutdown(stopped).into_future());
         Ok(Self { url, stop, serving })

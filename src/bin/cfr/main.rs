@@ -13,11 +13,12 @@ mod render;
 mod send;
 mod serve;
 mod sign;
+mod simulate;
 
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{CommandFactory as _, Parser, Subcommand};
-use cognigy_fallback_router::build;
+use cognigy_fallback_router::{build, config::Role};
 
 /// Takes over from a NICE Cognigy AI bot when it does not understand a customer.
 #[derive(Parser)]
@@ -36,6 +37,12 @@ enum Verb {
     Demo(demo::Arguments),
     /// Run ingress and worker in one process.
     Serve,
+    /// Run the ingress, as the program `ingress` does.
+    Ingress,
+    /// Run the worker, as the program `worker` does.
+    Worker,
+    /// Run only the simulated CXone, model gateway and Cognigy, for real processes to talk to.
+    Simulate(simulate::Arguments),
     /// List, show, replay or purge what waits for an operator.
     DeadLetters(dead_letters::Arguments),
     /// Tell what is wrong with a deployment: settings, queue, upstreams, clock; exit code 1 if anything fails.
@@ -61,7 +68,10 @@ enum Verb {
 fn main() -> ExitCode {
     let Arguments { config, verb } = Arguments::parse();
     let result = match verb {
-        Verb::Serve => return serve::run(config),
+        Verb::Serve => return serve::run(config, Role::Serve),
+        Verb::Ingress => return serve::run(config, Role::Ingress),
+        Verb::Worker => return serve::run(config, Role::Worker),
+        Verb::Simulate(arguments) => simulate::run(&arguments),
         Verb::CheckConfig(arguments) => return check_config::run(config, &arguments),
         Verb::DeadLetters(arguments) => dead_letters::run(config, &arguments),
         Verb::Doctor(arguments) => doctor::run(config, &arguments),

@@ -1,4 +1,4 @@
-//! `cfr serve`: everything in one process.
+//! `cfr serve`, `cfr ingress`, `cfr worker`: the services, so that an image needs one program.
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -7,6 +7,6 @@ use cognigy_fallback_router::{
     config::{Role, Sources},
 };
 
-pub(crate) fn run(config: Option<PathBuf>) -> ExitCode {
-    app::main(Role::Serve, &Sources::of_process(config))
+pub(crate) fn run(config: Option<PathBuf>, role: Role) -> ExitCode {
+    app::main(role, &Sources::of_process(config))
 }

@@ -5,6 +5,7 @@
 
 use std::{
     io::Write,
+    net::SocketAddr,
     ops::Deref,
     sync::{Arc, LazyLock, Mutex, OnceLock},
     time::Duration,
@@ -24,6 +25,7 @@ const BATCH: usize = 12;
 /// How far the ports of further listeners are from the first one's.
 const TLS: u16 = 4;
 const MANAGEMENT: u16 = 5;
+const METRICS: u16 = 6;
 
 static NODE: OnceLock<Node> = OnceLock::new();
 static GATE: LazyLock<Arc<RwLock<()>>> = LazyLock::new(Arc::default);
@@ -118,6 +120,11 @@ impl Node {
     pub(crate) async fn vhost(&self) -> Vhost {
         let name = blocking(Self::take_vhost).await;
         Vhost { url: format!("amqp://guest:guest@127.0.0.1:{}/{name}", self.nodes.port(1)), name }
+    }
+
+    /// Where its metrics are: /metrics, and by queue under /metrics/detailed.
+    pub(crate) fn metrics(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.nodes.port(1) + METRICS))
     }
 
     /// Settings to connect to a virtual host over TLS, trusting the node's authority and showing a certificate of it.
@@ -246,15 +253,16 @@ fn launch() -> Node {
 }
 
 /// The node's further listeners. Whoever connects to the one for TLS must show a certificate of the same authority; the
-/// one for the management API opens with its plugin.
+/// ones for the management API and the metrics open with their plugins.
 fn configuration(authority: &Authority, port: u16) -> NamedTempFile {
     let identity = authority.issue("broker");
     let mut file = NamedTempFile::new().unwrap();
     writeln!(
         file,
-        "management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {}\nlisteners.ssl.1 = 127.0.0.1:{}\nssl_options.cacertfile = {}\nssl_options.certfile = {}\n\
+        "management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {}\nprometheus.tcp.ip = 127.0.0.1\nprometheus.tcp.port = {}\nlisteners.ssl.1 = 127.0.0.1:{}\nssl_options.cacertfile = {}\nssl_options.certfile = {}\n\
          ssl_options.keyfile = {}\nssl_options.verify = verify_peer\nssl_options.fail_if_no_peer_cert = true",
         port + MANAGEMENT,
+        port + METRICS,
         port + TLS,
         authority.file().display(),
         identity.certificate.display(),

@@ -27,12 +27,12 @@ async fn an_ingress_that_may_only_write_and_a_worker_that_may_not_declare_do_the
     let vhost = node.vhost().await;
     // Somebody who may has declared everything.
     drop(ready(&vhost).await);
-    let ingress = open(&user(&node, &vhost, "ingress", ["^$", r"^fr\\.in$", "^$"]).await);
+    let ingress = open(&user(&node, &vhost, "ingress", ["^$", r"^fr\\.(in|probe)$", "^$"]).await);
     within(ingress.queue.ready()).await.unwrap();
     let sent = message();
     ingress.publish(Lane::Work, &sent).await.unwrap();
 
-    let worker = user(&node, &vhost, "worker", ["^$", r"^fr\\.(in|dlx|notice)$", r"^fr\\."]).await;
+    let worker = user(&node, &vhost, "worker", ["^$", r"^fr\\.(in|dlx|notice|probe)$", r"^fr\\."]).await;
     let worker = open(&worker);
     within(worker.queue.ready()).await.unwrap();
     let mut work = worker.consumer(Lane::Work, 1).await;
@@ -46,7 +46,7 @@ async fn an_ingress_that_may_only_write_and_a_worker_that_may_not_declare_do_the
 
     // This ingress may not listen to notices: it goes without, and so do requests that it holds open.
     let _deaf = ingress.queue.notices().subscribe(&[Topic::Outcome]);
-    let rights = [r"^fr\\.notice\\.", r"^fr\\.(in$|notice\\.)", r"^fr\\.notice"];
+    let rights = [r"^fr\\.notice\\.", r"^fr\\.(in$|probe$|notice\\.)", r"^fr\\.notice"];
     let listening = open(&user(&node, &vhost, "listening-ingress", rights).await);
     let mut listener = listening.queue.notices().subscribe(&[Topic::Outcome]);
     tell_until_heard(&worker, &mut listener, Topic::Outcome).await;
