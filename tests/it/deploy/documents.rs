@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeSet, fs, path::Path};
 
+use cognigy_fallback_router::config::{self, Role, Sources};
+
 use super::{files, place, queries, read};
 
 fn alerts() -> BTreeSet<String> {
@@ -101,4 +103,27 @@ fn the_broker_gives_each_user_what_the_threat_model_says() {
     }
     assert!(!read("rabbitmq/definitions.json").contains("administrator"));
     assert!(place("rabbitmq/start").exists());
+}
+
+/// The variables of an environment file, as compose reads it.
+fn variables(text: &str) -> impl Iterator<Item = (String, String)> {
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    lines.filter_map(|line| line.split_once('=')).map(|(name, value)| (name.to_owned(), value.to_owned()))
+}
+
+#[test]
+fn the_settings_that_ship_can_be_used() {
+    for file in ["k8s/base/cfr.toml", "k8s/overlays/dev/cfr.toml"] {
+        for role in [Role::Ingress, Role::Worker, Role::Serve] {
+            let mut environment: std::collections::BTreeMap<_, _> = variables(&read("demo.env")).collect();
+            environment.insert("AMQP_URL".to_owned(), "amqp://cfr-worker:demo-worker@rabbitmq:5672/%2f".to_owned());
+            if file.contains("base") {
+                environment
+                    .insert("COGNIGY_CALLBACK_URL".to_owned(), "https://cognigy.example.com/callback".to_owned());
+            }
+            let loaded = config::load(&Sources { file: Some(place(file)), environment }, role);
+            let problem = loaded.err().map(|unusable| unusable.to_string());
+            assert_eq!(problem, None, "{file}");
+        }
+    }
 }
