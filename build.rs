@@ -2,7 +2,6 @@
 
 #![expect(
     clippy::disallowed_methods,
-    clippy::print_stdout,
     reason = "cargo speaks with a build script through its environment and its standard output"
 )]
 

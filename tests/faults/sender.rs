@@ -73,8 +73,7 @@ impl Load {
         while let Some(ended) = senders.join_next().await {
             ended.unwrap();
         }
-        let sent = run.sent.lock().unwrap().clone();
-        sent
+        run.sent.lock().unwrap().clone()
     }
 }
 

@@ -27,7 +27,6 @@ use cognigy_fallback_router::{
     time::EpochMs,
     trigger::TriggerId,
 };
-use http::StatusCode;
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},

@@ -31,7 +31,6 @@ struct Control {
 }
 
 /// The tree that the environment names, of which the nodes' programs are taken instead of this machine's.
-#[expect(clippy::disallowed_methods, reason = "a test program has no settings")]
 pub(crate) fn tree_of_environment() -> Option<PathBuf> {
     std::env::var_os("RABBITMQ_TREE").filter(|tree| !tree.is_empty()).map(PathBuf::from)
 }
