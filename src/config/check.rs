@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use super::{Backend, Config, Profile, Role};
+use super::{Backend, Config, Profile, Role, check_history};
 use crate::{
     callback::Mode,
     egress::Egress,
-    history::Provider,
     secret::Secret,
     signature::{Scheme, Signer, Verifier, weak},
 };
@@ -33,21 +32,21 @@ pub(super) fn check(config: &Config, role: Role, problems: &mut Vec<String>, war
     }
 }
 
-struct Notes<'a> {
+pub(super) struct Notes<'a> {
     problems: &'a mut Vec<String>,
     warnings: &'a mut Vec<String>,
 }
 
 impl Notes<'_> {
-    fn problem(&mut self, key: &str, sentence: impl std::fmt::Display) {
+    pub(super) fn problem(&mut self, key: &str, sentence: impl std::fmt::Display) {
         self.problems.push(format!("{key}: {sentence}"));
     }
 
-    fn warning(&mut self, key: &str, sentence: impl std::fmt::Display) {
+    pub(super) fn warning(&mut self, key: &str, sentence: impl std::fmt::Display) {
         self.warnings.push(format!("{key}: {sentence}"));
     }
 
-    fn within<T: PartialOrd + std::fmt::Debug>(&mut self, key: &str, value: T, least: T, most: T) {
+    pub(super) fn within<T: PartialOrd + std::fmt::Debug>(&mut self, key: &str, value: T, least: T, most: T) {
         if !(value >= least && value <= most) {
             self.problem(key, format!("is {value:?}; from {least:?} to {most:?} would be right"));
         }
@@ -104,8 +103,7 @@ fn general(profile: &Profile, key: &dyn Fn(&str) -> String, notes: &mut Notes<'_
         notes.within(&key("min_confidence"), least, 0.0, 1.0);
     }
     notes.within(&key("deadline"), profile.deadline, s(1), s(300));
-    notes.within(&key("history.max_turns"), profile.history.max_turns, 0, 1000);
-    notes.within(&key("history.timeout"), profile.history.timeout, Duration::from_millis(1), s(300));
+    check_history::bounds(profile, key, notes);
     notes.within(&key("llm.reasks"), profile.llm.reasks, 0, 2);
     notes.within(&key("llm.attempts"), profile.llm.attempts, 1, 10);
     notes.within(&key("llm.calls_per_trigger"), profile.llm.calls_per_trigger, 1, 100);
@@ -179,15 +177,10 @@ fn upstreams(profile: &Profile, key: &dyn Fn(&str) -> String, notes: &mut Notes<
     if llm.models.is_empty() || llm.models.iter().any(|model| model.trim().is_empty()) {
         notes.problem(&key("llm.models"), "names no model; [\"gpt-4o-mini\"] would be right");
     }
-    if profile.history.provider == Provider::CxoneSummaries {
-        let cxone = &profile.history.cxone;
-        required(cxone.client_id.as_deref(), &key("history.cxone.client_id"), "CXONE_CLIENT_ID", notes);
-        let secret = cxone.client_secret.as_ref().map(Secret::expose);
-        required(secret, &key("history.cxone.client_secret"), "CXONE_CLIENT_SECRET", notes);
-    }
+    check_history::provider(profile, key, notes);
 }
 
-fn required(value: Option<&str>, key: &str, variable: &str, notes: &mut Notes<'_>) {
+pub(super) fn required(value: Option<&str>, key: &str, variable: &str, notes: &mut Notes<'_>) {
     if value.is_none_or(|value| value.trim().is_empty()) {
         let hint = if key.starts_with("profiles.default.") { format!(" ({variable})") } else { String::new() };
         notes.problem(key, format!("is not set{hint}"));

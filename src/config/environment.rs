@@ -9,6 +9,8 @@ const SHORT_NAMES: &[(&str, &str, bool)] = &[
     ("COGNIGY_WEBHOOK_SECRET", "profiles.default.webhook.secrets", true),
     ("CXONE_CLIENT_ID", "profiles.default.history.cxone.client_id", false),
     ("CXONE_CLIENT_SECRET", "profiles.default.history.cxone.client_secret", false),
+    ("CXONE_ACCESS_KEY_ID", "profiles.default.history.cxone_digital.access_key_id", false),
+    ("CXONE_ACCESS_KEY_SECRET", "profiles.default.history.cxone_digital.access_key_secret", false),
     ("CXONE_BASE_URL", "profiles.default.history.cxone.base_url", false),
     ("LLM_GATEWAY_BASE_URL", "profiles.default.llm.base_url", false),
     ("LLM_GATEWAY_API_KEY", "profiles.default.llm.api_key", false),

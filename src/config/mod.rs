@@ -1,6 +1,7 @@
 //! Settings: compiled-in defaults, one TOML file over them, then the environment. Nothing else reads the environment.
 
 mod check;
+mod check_history;
 mod environment;
 mod profile;
 mod secrets;

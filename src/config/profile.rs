@@ -73,13 +73,14 @@ impl Profile {
     /// Every secret of this bot.
     #[must_use]
     pub fn secrets(&self) -> Vec<Secret> {
-        let single = [&self.llm.api_key, &self.history.cxone.client_secret].into_iter().flatten();
+        let single = self.llm.api_key.iter().chain(self.history.secrets());
         let lists = self.webhook.secrets.iter().chain(&self.callback.secrets).chain(self.llm.headers.values());
         single.chain(lists).cloned().collect()
     }
 
     /// Fills in what defaults to another setting.
     pub(super) fn complete(&mut self) {
+        self.history.complete();
         if self.callback.secrets.is_empty() {
             self.callback.secrets.clone_from(&self.webhook.secrets);
         }

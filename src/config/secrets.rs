@@ -3,8 +3,17 @@
 use config::{Map, Value, ValueKind};
 
 /// Keys that hold secrets. The lists among them become lists of the one secret in the file, one line each.
-const SECRETS: &[(&str, bool)] =
-    &[("secrets", true), ("client_id", false), ("client_secret", false), ("api_key", false), ("urls", true)];
+const SECRETS: &[(&str, bool)] = &[
+    ("secrets", true),
+    ("client_id", false),
+    ("client_secret", false),
+    ("access_key_id", false),
+    ("access_key_secret", false),
+    ("api_key", false),
+    ("token", false),
+    ("password", false),
+    ("urls", true),
+];
 
 /// Replaces every `KEY_file` by what stands in that file.
 pub(super) fn resolve(tree: &mut Map<String, Value>, problems: &mut Vec<String>) {

@@ -127,6 +127,15 @@ impl Egress {
         self.check_literal_address(url)
     }
 
+    /// Checks a URL that an upstream named while it was discovered, by the rules of [`Egress::check_trigger_url`]: whoever
+    /// can forge that answer shall not choose who gets our credentials.
+    ///
+    /// # Errors
+    /// The first rule that it breaks.
+    pub fn check_discovered_url(&self, raw: &str) -> Result<Url, EgressError> {
+        self.check_trigger_url(raw)
+    }
+
     /// Checks a URL that the operator wrote: as [`Egress::check_trigger_url`], without the allow-list.
     ///
     /// # Errors

@@ -54,6 +54,17 @@ pub fn build_resolving(config: &ClientConfig, resolver: Arc<dyn Resolve>) -> Res
     configured(config).dns_resolver(resolver).build()
 }
 
+/// Builds a client as [`build_resolving`] does that speaks HTTP/1.1 only, for upstreams whose HTTP/2 is broken.
+///
+/// # Errors
+/// As [`build`].
+pub fn build_resolving_http1(
+    config: &ClientConfig,
+    resolver: Arc<dyn Resolve>,
+) -> Result<reqwest::Client, reqwest::Error> {
+    configured(config).dns_resolver(resolver).http1_only().build()
+}
+
 #[expect(clippy::disallowed_methods, reason = "this is the builder that everybody else uses")]
 fn configured(config: &ClientConfig) -> reqwest::ClientBuilder {
     install_tls_provider();

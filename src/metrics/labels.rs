@@ -144,7 +144,7 @@ label!(/// Why a stage failed.
     Timeout = "timeout",
     /// The upstream failed or could not be reached.
     Unavailable = "unavailable",
-    /// The upstream refused.
+    /// The upstream refused, or cannot be asked about this trigger.
     Rejected = "rejected",
     /// The upstream's answer made no sense.
     Malformed = "malformed",
@@ -167,7 +167,7 @@ pub(super) fn can_fail(stage: Stage, failure: StageFailure) -> bool {
 
 label!(/// Who is called.
     Upstream, "upstream", {
-    /// The source of conversations.
+    /// The source of conversations; so is called what the history provider `http` asks, too.
     Cxone = "cxone",
     /// The model gateway.
     Llm = "llm",
@@ -231,7 +231,7 @@ label!(/// What a circuit breaker changed to.
 
 label!(/// Who gives out access tokens.
     TokenProvider, "provider", {
-    /// The source of conversations.
+    /// For the source of conversations, whichever it is.
     Cxone = "cxone",
 });
 

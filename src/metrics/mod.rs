@@ -97,6 +97,8 @@ pub struct Metrics {
     pub circuits: Circuits,
     /// Attempts to get an access token.
     pub token_refreshes: Counters2<TokenProvider, TokenRefresh>,
+    /// Conversations that were not fetched, because they were kept or another trigger was fetching them.
+    pub history_cache_hits: IntCounter,
     /// When the access token in use expires, in seconds since the epoch.
     pub token_expiry: Gauges<TokenProvider>,
     /// Tokens reported by the model gateway, by model and direction.

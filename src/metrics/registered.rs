@@ -151,6 +151,11 @@ impl Metrics {
                 "Calls of the model gateway that were not repeated because too many were repeats already",
             )?,
             circuits: Circuits::register(worker)?,
+            history_cache_hits: counter(
+                worker,
+                "cfr_history_cache_hits_total",
+                "Conversations that were kept, or being fetched for another trigger",
+            )?,
             token_expiry: Gauges::register(
                 worker,
                 "cfr_token_expiry_timestamp_seconds",

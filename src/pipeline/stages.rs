@@ -4,10 +4,14 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{http_client::UpstreamError, metrics::labels::StageFailure};
+use crate::{history::HistoryError, http_client::UpstreamError, metrics::labels::StageFailure};
 
 /// What to count a failed stage as, by what its upstream did.
-pub(super) fn failure(error: &UpstreamError) -> StageFailure {
+pub(super) fn failure(error: &HistoryError) -> StageFailure {
+    let error = match error {
+        HistoryError::Incomplete(_) => return StageFailure::Rejected,
+        HistoryError::Upstream(error) => error,
+    };
     match error {
         UpstreamError::Timeout => StageFailure::Timeout,
         UpstreamError::Malformed(_) => StageFailure::Malformed,

@@ -1,4 +1,4 @@
-//! A simulated CXone: OAuth tokens and paged conversation summaries.
+//! A simulated CXone: OAuth tokens and paged conversation summaries; its digital side stands in `cxone_digital.rs`.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -16,7 +16,10 @@ use http::{HeaderMap, StatusCode, header::AUTHORIZATION};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use super::{CXONE_CLIENT_ID, CXONE_CLIENT_SECRET, Server};
+use super::{
+    CXONE_CLIENT_ID, CXONE_CLIENT_SECRET, Server,
+    cxone_digital::{CaseAuthor, Digital},
+};
 
 /// Most items of a page, whatever is asked for: small enough that the default history takes several.
 const PAGE_CAP: usize = 5;
@@ -40,6 +43,7 @@ const TURNS: [(&str, &str); 8] = [
 pub struct Cxone {
     server: Server,
     state: Arc<Mutex<Data>>,
+    digital: Digital,
 }
 
 #[derive(Default)]
@@ -58,7 +62,9 @@ impl Cxone {
             .route("/oauth/token", post(token))
             .route("/api/v2/conversations/summaries", get(summaries))
             .with_state(Arc::clone(&state));
-        Ok(Self { server: Server::start(address, router, CancellationToken::new()).await?, state })
+        let digital = Digital::default();
+        let router = router.merge(digital.router());
+        Ok(Self { server: Server::start(address, router, CancellationToken::new()).await?, state, digital })
     }
 
     /// The base URL.
@@ -75,14 +81,33 @@ impl Cxone {
         }
     }
 
+    /// Adds a message to a digital case, which begins with it if there was none.
+    pub fn say_in_case(&self, case: &str, author: CaseAuthor, text: &str) {
+        self.digital.say(case, author, text);
+    }
+
     /// Refuses every token given out so far, as after an expiry that nobody foresaw.
     pub fn expire_tokens(&self) {
         lock(&self.state).tokens.clear();
+        self.digital.expire_tokens();
     }
 
     /// Answers everything with this status, until `None`.
     pub fn set_outage(&self, status: Option<StatusCode>) {
         lock(&self.state).outage = status;
+        self.digital.set_outage(status);
+    }
+
+    /// Tokens for access keys given out so far.
+    #[must_use]
+    pub fn digital_tokens_given(&self) -> u64 {
+        self.digital.tokens_given()
+    }
+
+    /// Lists of messages, and details of cases, given out so far.
+    #[must_use]
+    pub fn case_lists_given(&self) -> u64 {
+        self.digital.lists_given()
     }
 
     /// Tokens given out so far.
@@ -95,6 +120,11 @@ impl Cxone {
     #[must_use]
     pub fn pages_given(&self) -> u64 {
         lock(&self.state).pages_given
+    }
+
+    /// Where the digital cases are kept.
+    pub(super) fn digital(&self) -> Digital {
+        self.digital.clone()
     }
 
     /// Stops it.

@@ -1,11 +1,13 @@
 //! The outside world on loopback ports: what `cfr demo` and the tests run against.
 //!
-//! CXone gives conversations, an OpenAI-compatible gateway decides by keywords, and a receiver of callbacks checks their
-//! signatures. Each answers as the real one does, and misbehaves on request. Their credentials are public: they guard
+//! CXone gives conversations, an OpenAI-compatible gateway decides by keywords, a receiver of callbacks checks their
+//! signatures, and Cognigy's endpoints have sessions in which results are injected. Each answers as the real one does, and misbehaves on request. Their credentials are public: they guard
 //! nothing.
 
 mod cognigy;
+mod cognigy_endpoint;
 mod cxone;
+mod cxone_digital;
 mod llm;
 mod scripts;
 
@@ -18,7 +20,9 @@ use tokio_util::sync::CancellationToken;
 use crate::secret::Secret;
 
 pub use cognigy::{CallbackAnswer, Cognigy, ReceivedCallback};
+pub use cognigy_endpoint::{CognigyEndpoint, EndpointAnswer, Line, RouterAccess, SimulatedChannel, Speaker};
 pub use cxone::Cxone;
+pub use cxone_digital::CaseAuthor;
 pub use llm::Llm;
 pub use scripts::Script;
 
@@ -26,6 +30,10 @@ pub use scripts::Script;
 pub const CXONE_CLIENT_ID: &str = "demo-client";
 /// Its secret.
 pub const CXONE_CLIENT_SECRET: &str = "demo-client-secret";
+/// The access key that the simulated CXone knows.
+pub const CXONE_ACCESS_KEY_ID: &str = "demo-access-key";
+/// Its secret.
+pub const CXONE_ACCESS_KEY_SECRET: &str = "demo-access-key-secret";
 /// The key that the simulated gateway accepts.
 pub const LLM_API_KEY: &str = "demo-gateway-key";
 /// The secret with which callbacks are signed, unless another is given.
@@ -45,6 +53,8 @@ pub struct Simulators {
     pub llm: Llm,
     /// The receiver of callbacks.
     pub cognigy: Cognigy,
+    /// Cognigy's endpoints, with sessions and a flow.
+    pub endpoint: CognigyEndpoint,
 }
 
 impl Simulators {
@@ -56,14 +66,16 @@ impl Simulators {
         Self::start_on([ANY_PORT; 3], &[Secret::new(CALLBACK_SECRET)]).await
     }
 
-    /// Starts CXone, the gateway and Cognigy at these addresses; callbacks are to be signed with one of `secrets`.
+    /// Starts CXone, the gateway and the receiver of callbacks at these addresses, the endpoints on a free port; callbacks are to be signed with one of `secrets`.
     ///
     /// # Errors
     /// When an address cannot be had, or a secret cannot be a key.
     pub async fn start_on(addresses: [SocketAddr; 3], secrets: &[Secret]) -> anyhow::Result<Self> {
         let [cxone, llm, cognigy] = addresses;
+        let cxone = Cxone::start(cxone).await?;
         Ok(Self {
-            cxone: Cxone::start(cxone).await?,
+            endpoint: CognigyEndpoint::start(ANY_PORT, secrets, cxone.digital()).await?,
+            cxone,
             llm: Llm::start(llm).await?,
             cognigy: Cognigy::start(cognigy, secrets).await?,
         })
@@ -71,7 +83,7 @@ impl Simulators {
 
     /// Stops them: what is being answered is finished, what hangs is ended.
     pub async fn stop(self) {
-        tokio::join!(self.cxone.stop(), self.llm.stop(), self.cognigy.stop());
+        tokio::join!(self.cxone.stop(), self.llm.stop(), self.cognigy.stop(), self.endpoint.stop());
     }
 }
 

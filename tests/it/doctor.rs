@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use cognigy_fallback_router::simulators::{
+    CXONE_ACCESS_KEY_ID, CXONE_ACCESS_KEY_SECRET, CXONE_CLIENT_ID, CXONE_CLIENT_SECRET, Simulators,
+};
 use lapin::{Connection, ConnectionProperties, options::QueueDeclareOptions, types::FieldTable};
 use serde_json::json;
 
@@ -110,4 +113,73 @@ async fn clocks_apart_fail_an_unlisted_model_warns_and_a_token_is_spent_only_if_
     let asked = place.world.llm.requests_to(COMPLETIONS);
     assert!(out.contains("the first model answered") && asked.len() == 1, "{out}");
     assert_eq!(asked[0].json()["max_tokens"], 1);
+}
+
+/// A deployment whose conversations come from `cxone_digital` of the simulated CXone.
+fn with_digital(place: &mut Place, simulators: &Simulators) {
+    for (name, value) in [
+        ("CXONE_CLIENT_ID", CXONE_CLIENT_ID),
+        ("CXONE_CLIENT_SECRET", CXONE_CLIENT_SECRET),
+        ("CXONE_ACCESS_KEY_ID", CXONE_ACCESS_KEY_ID),
+        ("CXONE_ACCESS_KEY_SECRET", CXONE_ACCESS_KEY_SECRET),
+        ("CFR__PROFILES__DEFAULT__HISTORY__PROVIDER", "cxone_digital"),
+        ("CFR__PROFILES__DEFAULT__HISTORY__CXONE_DIGITAL__ENVIRONMENT_URL", simulators.cxone.url()),
+        ("CFR__PROFILES__DEFAULT__HISTORY__CXONE_DIGITAL__EGRESS__ALLOW_HTTP", "true"),
+        ("CFR__PROFILES__DEFAULT__HISTORY__CXONE_DIGITAL__EGRESS__ALLOW_PRIVATE_CIDRS", "[\"127.0.0.0/8\"]"),
+    ] {
+        place.environment.insert(name.into(), value.into());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_step_to_a_digital_case_is_taken_and_the_first_that_fails_is_told_with_what_to_do() {
+    let (mut place, simulators) = (Place::embedded().await, Simulators::start().await.unwrap());
+    place.queue().await.close().await;
+    place.world.llm.always(MODELS, models(&["gpt-4o-mini"], 0));
+    with_digital(&mut place, &simulators);
+    let out = place.cfr(&["doctor"]).await.well();
+    for part in ["tokens come from 127.0.0.1", "gave a token for the access key", "its API is at 127.0.0.1"] {
+        assert!(out.contains(part), "{part} is missing in {out}");
+    }
+    place.environment.insert("CXONE_ACCESS_KEY_SECRET".into(), "another-key-secret".into());
+    let said = place.cfr(&["doctor"]).await;
+    assert_eq!(said.code, Some(1));
+    assert!(said.out.contains("token: it answered 400; check access_key_id"), "{}", said.out);
+    assert!(!said.out.contains("another-key-secret") && !said.out.contains("its API"), "{}", said.out);
+    let settings = place.cfr(&["check-config"]).await;
+    assert_eq!(settings.code, Some(0), "{}", settings.out);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_way_to_a_json_api_is_looked_at_up_to_its_token() {
+    let mut place = Place::embedded().await;
+    place.queue().await.close().await;
+    place.world.llm.always(MODELS, models(&["gpt-4o-mini"], 0));
+    let http = |key: &str| format!("CFR__PROFILES__DEFAULT__HISTORY__HTTP__{key}");
+    for (key, value) in [
+        ("URL", place.world.cxone.url("/{conversationId}").replace("127.0.0.1", "localhost")),
+        ("AUTH", "oauth2".to_owned()),
+        ("OAUTH__TOKEN_URL", place.world.cxone.url(TOKEN)),
+        ("OAUTH__CLIENT_ID", "id".to_owned()),
+        ("OAUTH__CLIENT_SECRET", "an-oauth-secret".to_owned()),
+        ("EGRESS__ALLOW_HTTP", "true".to_owned()),
+        ("EGRESS__ALLOW_PRIVATE_CIDRS", "[\"127.0.0.0/8\", \"::1/128\"]".to_owned()),
+    ] {
+        place.environment.insert(http(key), value);
+    }
+    place.environment.insert("CFR__PROFILES__DEFAULT__HISTORY__PROVIDER".into(), "http".into());
+    let out = place.cfr(&["doctor"]).await.well();
+    assert!(out.contains("history") && out.contains("it gave a token"), "{out}");
+    place.world.cxone.next(TOKEN, Reply::status(403));
+    let said = place.cfr(&["doctor"]).await;
+    assert_eq!(said.code, Some(1));
+    assert!(said.out.contains("history.http.oauth") && !said.out.contains("an-oauth-secret"), "{}", said.out);
+    place.environment.insert(http("EGRESS__ALLOW_PRIVATE_CIDRS"), "[\"127.0.0.1/32\"]".into());
+    place.environment.insert(http("URL"), "http://nowhere.invalid/{conversationId}".into());
+    let said = place.cfr(&["doctor"]).await;
+    assert!(said.out.contains("its host is not known") && !said.out.contains("nowhere"), "{}", said.out);
+    place.environment.insert(http("URL"), "http://127.0.0.1/{session}".into());
+    let settings = place.cfr(&["check-config"]).await;
+    assert_eq!(settings.code, Some(78));
+    assert!(settings.err.contains("http.url") && settings.err.contains("{sessionId}"), "{}", settings.err);
 }

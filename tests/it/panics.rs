@@ -8,8 +8,7 @@ use cognigy_fallback_router::{
     callback::{Callback, CallbackError, StoredOutcome},
     config::{self, Role, Sources},
     conversation::Conversation,
-    history::HistoryProvider,
-    http_client::UpstreamError,
+    history::{HistoryError, HistoryProvider},
     message::{ENVELOPE_VERSION, Envelope, Lane, Message, Tries},
     metrics::Metrics,
     queue::{Limits, Queue, embedded},
@@ -29,7 +28,7 @@ struct Fragile;
 
 #[async_trait]
 impl HistoryProvider for Fragile {
-    async fn fetch(&self, trigger: &Trigger, _until: Instant) -> Result<Conversation, UpstreamError> {
+    async fn fetch(&self, trigger: &Trigger, _until: Instant) -> Result<Conversation, HistoryError> {
         assert_ne!(trigger.body.conversation_id, "poison");
         Ok(Conversation::default())
     }

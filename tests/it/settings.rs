@@ -259,3 +259,43 @@ fn a_dotenv_file_is_read_and_the_environment_wins_over_it() {
     assert_eq!(check("webhook").status.code(), Some(0));
     assert_eq!(check("pigeon").status.code(), Some(78));
 }
+
+const DIGITAL: (&str, Option<&str>) = ("CFR__PROFILES__DEFAULT__HISTORY__PROVIDER", Some("cxone_digital"));
+
+#[test]
+fn a_digital_history_takes_the_client_of_the_summaries_and_an_access_key_of_its_own() {
+    let key = file("the-key-secret\n");
+    let changes = [
+        DIGITAL,
+        ("CXONE_ACCESS_KEY_ID", Some("key")),
+        ("CXONE_ACCESS_KEY_SECRET_FILE", Some(key.path().to_str().unwrap())),
+    ];
+    let loaded = load(None, &changes, Role::Worker).unwrap();
+    let profile = &loaded.config.profiles["default"];
+    let digital = &profile.history.cxone_digital;
+    assert_eq!((digital.client_id.as_deref(), digital.access_key_id.as_deref()), (Some("id"), Some("key")));
+    assert_eq!(digital.access_key_secret.as_ref().unwrap().expose(), "the-key-secret");
+    assert!(profile.secrets().iter().any(|secret| secret.expose() == "the-key-secret"));
+    assert!(digital.egress.allow_hosts.contains(&"*.niceincontact.com".to_owned()));
+    assert!(!profile.history.cache.is_off());
+}
+
+#[test]
+fn what_the_chosen_history_lacks_is_named_by_its_key_and_what_another_one_lacks_is_not() {
+    let problems = |changes: &[(&str, Option<&str>)]| load(None, changes, Role::Worker).unwrap_err().join("\n");
+    let said = problems(&[DIGITAL, ("CXONE_CLIENT_ID", None)]);
+    for key in ["access_key_id: is not set (CXONE_ACCESS_KEY_ID)", "client_id: is not set (CXONE_CLIENT_ID)"] {
+        assert!(said.contains(&format!("profiles.default.history.cxone_digital.{key}")), "{said}");
+    }
+    let http = ("CFR__PROFILES__DEFAULT__HISTORY__PROVIDER", Some("http"));
+    let said = problems(&[http, ("CFR__PROFILES__DEFAULT__HISTORY__HTTP__AUTH", Some("basic"))]);
+    for key in ["url: is not set", "username: is not set; auth = \"basic\" needs it", "password: is not set"] {
+        assert!(said.contains(&format!("profiles.default.history.http.{key}")), "{said}");
+    }
+    let url = ("CFR__PROFILES__DEFAULT__HISTORY__HTTP__URL", Some("https://h.example/{conversationId}"));
+    let none = [http, url, ("CXONE_CLIENT_ID", None), ("CXONE_CLIENT_SECRET", None)];
+    let warnings = load(None, &none, Role::Worker).unwrap().warnings.join("\n");
+    assert!(warnings.contains("history.http.auth: is \"none\""), "{warnings}");
+    let said = problems(&[("CFR__PROFILES__DEFAULT__HISTORY__CACHE__TTL", Some("5m"))]);
+    assert!(said.contains("history.cache.ttl: is 300s"), "{said}");
+}

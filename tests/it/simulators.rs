@@ -7,22 +7,22 @@ use cognigy_fallback_router::{
     callback::{self, Callback, CallbackError, Config as CallbackConfig, Mode, StoredOutcome},
     conversation::{Conversation, Role},
     egress::EgressConfig,
-    history::{self, Config as HistoryConfig, CxoneConfig, HistoryProvider, Provider},
-    http_client::UpstreamError,
+    history::{self, HistoryError, HistoryProvider, Provider},
     llm::{ChatMessage, Completion, CompletionRequest, LlmClient, LlmError, Spent},
     metrics::Metrics,
     secret::Secret,
     simulators::{
-        CALLBACK_SECRET, CXONE_CLIENT_ID, CXONE_CLIENT_SECRET, CallbackAnswer, LLM_API_KEY, Script, Simulators,
+        CALLBACK_SECRET, CXONE_ACCESS_KEY_ID, CXONE_ACCESS_KEY_SECRET, CXONE_CLIENT_ID, CXONE_CLIENT_SECRET,
+        CallbackAnswer, CaseAuthor, LLM_API_KEY, Script, Simulators,
     },
     time::EpochMs,
-    trigger::{IdempotencyKey, Trigger, TriggerBody, TriggerId},
+    trigger::{IdempotencyKey, TriggerId},
 };
 use http::StatusCode;
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};
 
-use crate::support::gateway;
+use crate::support::{gateway, history as support_history};
 
 const AMPLE: Duration = Duration::from_secs(30);
 
@@ -31,34 +31,15 @@ fn metrics() -> Arc<Metrics> {
 }
 
 fn history(simulators: &Simulators) -> Arc<dyn HistoryProvider> {
-    let config = HistoryConfig {
-        provider: Provider::CxoneSummaries,
-        max_turns: 10,
-        max_characters: 8_000,
-        timeout: AMPLE,
-        cxone: CxoneConfig {
-            base_url: simulators.cxone.url().to_owned(),
-            token_path: "/oauth/token".to_owned(),
-            summaries_path: "/api/v2/conversations/summaries".to_owned(),
-            client_id: Some(CXONE_CLIENT_ID.to_owned()),
-            client_secret: Some(Secret::new(CXONE_CLIENT_SECRET)),
-            scope: "view:conversation".to_owned(),
-            page_size: 50,
-            ca_file: None,
-        },
-    };
+    let mut config = support_history::config(Provider::CxoneSummaries);
+    config.cxone.base_url = simulators.cxone.url().to_owned();
+    config.cxone.client_id = Some(CXONE_CLIENT_ID.to_owned());
+    config.cxone.client_secret = Some(Secret::new(CXONE_CLIENT_SECRET));
     history::connect(&config, &metrics()).unwrap()
 }
 
-async fn fetch(provider: &Arc<dyn HistoryProvider>, conversation_id: &str) -> Result<Conversation, UpstreamError> {
-    let trigger = Trigger {
-        id: trigger_id(),
-        profile: "default".to_owned(),
-        accepted_at: EpochMs(0),
-        deadline: EpochMs(30_000),
-        body: TriggerBody { conversation_id: conversation_id.to_owned(), ..TriggerBody::default() },
-    };
-    provider.fetch(&trigger, Instant::now() + AMPLE).await
+async fn fetch(provider: &Arc<dyn HistoryProvider>, conversation_id: &str) -> Result<Conversation, HistoryError> {
+    provider.fetch(&support_history::trigger(conversation_id), Instant::now() + AMPLE).await
 }
 
 fn trigger_id() -> TriggerId {
@@ -82,6 +63,40 @@ async fn cxone_gives_a_conversation_in_pages_and_survives_expired_tokens() {
 
     simulators.cxone.set_outage(Some(StatusCode::FORBIDDEN));
     assert!(fetch(&provider, "mine").await.is_err());
+}
+
+#[tokio::test]
+async fn cxone_gives_a_digital_case_in_pages_and_survives_expired_tokens() {
+    let simulators = Simulators::start().await.unwrap();
+    let mut config = support_history::config(Provider::CxoneDigital);
+    let digital = &mut config.cxone_digital;
+    digital.environment_url = simulators.cxone.url().to_owned();
+    digital.access_key_id = Some(CXONE_ACCESS_KEY_ID.to_owned());
+    digital.access_key_secret = Some(Secret::new(CXONE_ACCESS_KEY_SECRET));
+    digital.client_id = Some(CXONE_CLIENT_ID.to_owned());
+    digital.client_secret = Some(Secret::new(CXONE_CLIENT_SECRET));
+    digital.egress = support_history::loopback(&[]);
+    let provider = history::connect(&config, &metrics()).unwrap();
+    let case = async |id| {
+        let trigger = support_history::trigger_of_case(None, Some(id));
+        provider.fetch(&trigger, Instant::now() + AMPLE).await
+    };
+    for number in 0..3 {
+        simulators.cxone.say_in_case("4711", CaseAuthor::Customer, &format!("c{number}"));
+        simulators.cxone.say_in_case("4711", CaseAuthor::Bot, &format!("b{number}"));
+    }
+    simulators.cxone.say_in_case("4711", CaseAuthor::Agent, "a");
+    let expected = ["c0", "b0", "c1", "b1", "c2", "b2", "a"];
+    assert_eq!(support_history::texts(&case("4711").await.unwrap()), expected);
+    assert_eq!(simulators.cxone.case_lists_given(), 2);
+
+    simulators.cxone.expire_tokens();
+    let conversation = case("4711").await.unwrap();
+    assert_eq!(conversation.turns.iter().filter(|turn| turn.role == Role::Assistant).count(), 3);
+    assert_eq!(simulators.cxone.digital_tokens_given(), 2);
+    assert_eq!(case("unknown").await, Err(support_history::status(404)));
+    simulators.cxone.set_outage(Some(StatusCode::FORBIDDEN));
+    assert!(case("4711").await.is_err());
 }
 
 async fn ask(client: &LlmClient, text: &str, limit: Duration) -> Result<Completion, LlmError> {

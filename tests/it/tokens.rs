@@ -8,7 +8,7 @@ use cognigy_fallback_router::{
         Metrics,
         labels::{TokenProvider, TokenRefresh, Upstream},
     },
-    oauth::{OauthConfig, TokenSource},
+    oauth::{ClientAuth, OauthConfig, TokenSource},
     secret::Secret,
 };
 use futures_util::future::join_all;
@@ -42,6 +42,7 @@ async fn fixture() -> Fixture {
         client_id: "id".to_owned(),
         client_secret: Secret::new("s&cret"),
         scope: "view:conversation view:analytics:conversation".to_owned(),
+        client_auth: ClientAuth::Both,
         upstream: Upstream::Cxone,
     };
     let tokens = TokenSource::new(client, config, Arc::clone(&metrics));

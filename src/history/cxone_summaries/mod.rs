@@ -2,42 +2,29 @@
 
 mod page;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc};
 
 use anyhow::Context;
 use async_trait::async_trait;
-use bytes::Bytes;
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 use url::Url;
 
 use self::page::{Item, Page};
-use super::HistoryProvider;
+use super::{
+    HistoryError, HistoryProvider,
+    gathering::{Gathering, MOST_PAGES, Order, Place},
+    requests::{Auth, Budget, CONNECT_TIMEOUT, REQUEST_TIMEOUT, Requests},
+};
 use crate::{
-    conversation::{Conversation, Turn},
-    http_client::{self, ClientConfig, Limits, Roots, UpstreamError, exchange},
+    conversation::Conversation,
+    http_client::{self, ClientConfig, Roots},
     metrics::{Metrics, labels::Upstream},
-    oauth::{OauthConfig, TokenSource},
-    retry::RetryPolicy,
+    oauth::{ClientAuth, OauthConfig, TokenSource},
     secret::Secret,
     trigger::Trigger,
 };
-
-/// Bytes of one page.
-const PAGE_LIMIT: usize = 1024 * 1024;
-
-/// Pages of one conversation; a source that never ends its paging ends here.
-const MAX_PAGES: usize = 20;
-
-/// Tries for each page. The waits are short, because a customer is waiting too.
-const RETRIES: RetryPolicy = RetryPolicy { base: Duration::from_millis(200), cap: Duration::from_secs(2), attempts: 3 };
-
-/// Limit for making a connection; the time of a fetch is the caller's.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-
-/// Limit of a request whose caller set none.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Settings of the provider.
 #[derive(Clone, Debug, Deserialize)]
@@ -72,6 +59,7 @@ impl CxoneConfig {
             client_id: self.client_id.clone().context("the CXone client id is not set")?,
             client_secret: self.client_secret.clone().context("the CXone client secret is not set")?,
             scope: self.scope.clone(),
+            client_auth: ClientAuth::Both,
             upstream: Upstream::Cxone,
         })
     }
@@ -79,12 +67,10 @@ impl CxoneConfig {
 
 /// The provider.
 pub(super) struct CxoneSummaries {
-    client: reqwest::Client,
-    tokens: TokenSource,
+    requests: Requests,
     summaries_url: Url,
     page_size: u32,
     max_turns: usize,
-    metrics: Arc<Metrics>,
 }
 
 impl CxoneSummaries {
@@ -96,114 +82,44 @@ impl CxoneSummaries {
             https_only: summaries_url.scheme() == "https",
             roots: Roots::read(config.ca_file.as_deref())?,
         })?;
-        let oauth = config.oauth()?;
-        let tokens = TokenSource::new(client.clone(), oauth, Arc::clone(&metrics));
-        Ok(Self { client, tokens, summaries_url, page_size: config.page_size.max(1), max_turns, metrics })
+        let auth = Auth::Token(TokenSource::new(client.clone(), config.oauth()?, Arc::clone(&metrics)));
+        let renew_on = &[StatusCode::UNAUTHORIZED];
+        let requests = Requests::new(client, auth, HeaderMap::new(), renew_on, Upstream::Cxone, metrics);
+        Ok(Self { requests, summaries_url, page_size: config.page_size.max(1), max_turns })
     }
 
-    /// One page, with retries while time allows. `renewed` is set when a token was refused; a second refusal in the
-    /// same fetch is final.
-    async fn page(
-        &self,
-        conversation_id: &str,
-        token: Option<&str>,
-        renewed: &mut bool,
-        until: Instant,
-    ) -> Result<Page, UpstreamError> {
-        let mut attempt = 1;
-        loop {
-            let error = match self.get(conversation_id, token, renewed, until).await {
-                Ok(body) => match serde_json::from_slice(&body) {
-                    Ok(page) => return Ok(page),
-                    Err(_) => UpstreamError::Malformed("not a page of summaries"),
-                },
-                Err(error) => error,
-            };
-            let Some(cause) = error.retry_cause() else { return Err(error) };
-            let Some(wait) = RETRIES.delay(attempt, error.retry_after(), rand::random()) else { return Err(error) };
-            if Instant::now() + wait >= until {
-                return Err(error);
-            }
-            sleep(wait).await;
-            self.metrics.upstream_retries.get(Upstream::Cxone, cause).inc();
-            attempt += 1;
-        }
-    }
-
-    /// One request; repeated at once with a new token if the first refusal of this fetch is met.
-    async fn get(
-        &self,
-        conversation_id: &str,
-        page_token: Option<&str>,
-        renewed: &mut bool,
-        until: Instant,
-    ) -> Result<Bytes, UpstreamError> {
-        loop {
-            let token = self.tokens.token(left(until)?).await?;
-            let request = self.client.get(self.page_url(conversation_id, page_token)).bearer_auth(token.expose());
-            let limits = Limits { time: left(until)?, body: PAGE_LIMIT };
-            let answer = exchange(request, limits, Upstream::Cxone, &self.metrics).await?;
-            if answer.status != StatusCode::UNAUTHORIZED {
-                return answer.success();
-            }
-            self.tokens.reject(&token);
-            if std::mem::replace(renewed, true) {
-                return answer.success();
-            }
-        }
-    }
-
-    fn page_url(&self, conversation_id: &str, page_token: Option<&str>) -> Url {
+    fn page_url(&self, conversation_id: &str, place: Place<'_>) -> Url {
         let mut url = self.summaries_url.clone();
         url.query_pairs_mut()
             .append_pair("conversationId", conversation_id)
             .append_pair("pageSize", &self.page_size.to_string())
-            .append_pair("sortOrder", "desc")
-            .extend_pairs(page_token.map(|page_token| ("nextPageToken", page_token)));
+            .append_pair("sortOrder", "desc");
+        if let Place::After(token) = place {
+            url.query_pairs_mut().append_pair("nextPageToken", token);
+        }
         url
     }
 }
 
 #[async_trait]
 impl HistoryProvider for CxoneSummaries {
-    async fn fetch(&self, trigger: &Trigger, until: Instant) -> Result<Conversation, UpstreamError> {
-        let conversation_id = &trigger.body.conversation_id;
-        let mut newest_first: Vec<Turn> = Vec::new();
-        let mut seen: Vec<String> = Vec::new();
-        let mut renewed = false;
-        let mut partial = false;
-        while newest_first.len() < self.max_turns {
-            let page = match self.page(conversation_id, seen.last().map(String::as_str), &mut renewed, until).await {
-                Ok(page) => page,
-                Err(error) if seen.is_empty() => return Err(error),
-                Err(_) => {
-                    partial = true;
-                    break;
-                }
-            };
-            let room = self.max_turns - newest_first.len();
-            newest_first.extend(page.items.into_iter().filter_map(Item::into_turn).take(room));
-            let Some(next) = page.next_page_token.filter(|next| !next.is_empty()) else { break };
-            // A token that comes again would lead in a circle.
-            if seen.contains(&next) || seen.len() + 1 == MAX_PAGES {
-                partial = newest_first.len() < self.max_turns;
-                break;
+    async fn fetch(&self, trigger: &Trigger, until: Instant) -> Result<Conversation, HistoryError> {
+        let mut budget = Budget::new(until);
+        let mut gathering = Gathering::new(self.max_turns, Order::NewestFirst, MOST_PAGES);
+        while let Some(place) = gathering.next() {
+            let url = self.page_url(&trigger.body.conversation_id, place);
+            match self.requests.json::<Page>(&|| Ok(url.clone()), &mut budget, "not a page of summaries").await {
+                Ok(page) => gathering.take(page.items.into_iter().filter_map(Item::into_turn), page.next_page_token),
+                Err(error) => gathering.fail(error)?,
             }
-            seen.push(next);
         }
-        newest_first.reverse();
-        Ok(Conversation { turns: newest_first, partial, truncated: false })
+        Ok(gathering.conversation())
     }
 }
 
 fn endpoint(base: &str, path: &str) -> anyhow::Result<Url> {
     let url = format!("{}/{}", base.trim_end_matches('/'), path.trim_start_matches('/'));
     Url::parse(&url).context("the CXone base URL and paths do not make a URL")
-}
-
-fn left(until: Instant) -> Result<Duration, UpstreamError> {
-    let left = until.saturating_duration_since(Instant::now());
-    if left.is_zero() { Err(UpstreamError::Timeout) } else { Ok(left) }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! What is wrong with a deployment: one finding a line, each with what to do. It changes nothing and asks no model,
 //! unless it is told that it may spend.
 
+mod history;
 mod queue;
 mod upstreams;
 
@@ -80,7 +81,7 @@ pub async fn examine(sources: &Sources, examination: Examination, mut tell: impl
     let Ok(metrics) = Metrics::new("cfr").map(Arc::new) else { return };
     for (name, profile) in &config.profiles {
         if examination.role.works() {
-            upstreams::history(name, profile, &metrics, &mut tell).await;
+            history::examine(name, profile, &metrics, &mut tell).await;
             upstreams::model(name, profile, examination.spend, &metrics, &mut tell).await;
         }
         upstreams::callback(name, profile, &mut tell).await;

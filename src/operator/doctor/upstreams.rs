@@ -1,4 +1,4 @@
-//! CXone, the model gateway and the receivers of callbacks, for one profile.
+//! The model gateway and the receivers of callbacks, for one profile.
 
 use std::{
     sync::Arc,
@@ -15,11 +15,8 @@ use crate::{
     callback::Mode,
     config::Profile,
     egress::{Egress, EgressError},
-    history::Provider,
-    http_client::{self, ClientConfig, Roots, UpstreamError},
     llm::{self, ChatMessage, CompletionRequest, Listing, LlmClient, LlmError, ResponseFormat, Spent},
     metrics::Metrics,
-    oauth::TokenSource,
     time::EpochMs,
 };
 
@@ -27,33 +24,6 @@ use crate::{
 const LIMIT: Duration = Duration::from_secs(10);
 /// Clocks further apart than these are doubtful, and wrong: signed requests are refused from 300 s on.
 const SKEW: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(60));
-
-/// Whether CXone gives a token.
-pub(super) async fn history(name: &str, profile: &Profile, metrics: &Arc<Metrics>, tell: &mut impl FnMut(Finding)) {
-    if profile.history.provider != Provider::CxoneSummaries {
-        return;
-    }
-    let Ok(oauth) = profile.history.cxone.oauth() else { return };
-    // An unusable file of authorities is a finding of the settings.
-    let Ok(roots) = Roots::read(profile.history.cxone.ca_file.as_deref()) else { return };
-    let limits = ClientConfig { connect_timeout: LIMIT, timeout: LIMIT, https_only: false, roots };
-    let Ok(client) = http_client::build(&limits) else { return };
-    let got = TokenSource::new(client, oauth, Arc::clone(metrics)).token(LIMIT).await;
-    tell(match got {
-        Ok(_) => Finding::ok("cxone", format!("{name}: it gave a token")),
-        Err(error) => Finding::fail("cxone", format!("{name}: no token: {error}; {}", token_advice(&error))),
-    });
-}
-
-fn token_advice(error: &UpstreamError) -> &'static str {
-    match error {
-        UpstreamError::Status { status: 400 | 401 | 403, .. } => {
-            "check CXONE_CLIENT_ID and CXONE_CLIENT_SECRET, and the scopes of that client"
-        }
-        UpstreamError::Status { status: 404 | 405, .. } => "check history.cxone.base_url and token_path",
-        _ => "check history.cxone.base_url, and that this machine may reach it",
-    }
-}
 
 /// Whether the gateway answers, knows the models, and lives in our time.
 pub(super) async fn model(
@@ -163,7 +133,7 @@ pub(super) async fn callback(name: &str, profile: &Profile, tell: &mut impl FnMu
     });
 }
 
-async fn resolved(egress: &Egress, url: &Url) -> Result<(), Option<EgressError>> {
+pub(super) async fn resolved(egress: &Egress, url: &Url) -> Result<(), Option<EgressError>> {
     // The text of a literal address was judged with the URL.
     let Some(Host::Domain(host)) = url.host() else { return Ok(()) };
     let host: Name = host.parse().map_err(|_| None)?;

@@ -1,4 +1,7 @@
-//! Access tokens by OAuth 2.0 client credentials: one refresh in flight, renewed before they expire.
+//! Access tokens by OAuth 2.0: one refresh in flight, renewed before they expire. How a token is asked for is a
+//! [`Grant`]; client credentials are one, others stand beside the upstream that wants them.
+
+mod grant;
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -9,14 +12,15 @@ use futures_util::{
     FutureExt,
     future::{BoxFuture, Shared},
 };
-use serde::Deserialize;
 use tokio::time::{Instant, timeout};
 
+pub use self::grant::{ClientAuth, Grant, OauthConfig, TokenAnswer};
+use self::grant::{ClientCredentials, REFRESH_LIMITS};
 use crate::{
-    http_client::{Limits, UpstreamError, exchange},
+    http_client::UpstreamError,
     metrics::{
         Metrics,
-        labels::{TokenProvider, TokenRefresh, Upstream},
+        labels::{TokenProvider, TokenRefresh},
     },
     secret::Secret,
     time::EpochMs,
@@ -31,32 +35,14 @@ const DEFAULT_LIFE_SECONDS: u64 = 3_600;
 /// No token is kept longer than a day, whatever its answer says.
 const LONGEST_LIFE_SECONDS: u64 = 86_400;
 
-/// Bounds of one refresh. It goes on for those who come later when the first one who asked gave up.
-const REFRESH_LIMITS: Limits = Limits { time: Duration::from_secs(10), body: 64 * 1024 };
-
-/// Where and with what to ask for tokens.
-#[derive(Clone, Debug)]
-pub struct OauthConfig {
-    /// The token endpoint.
-    pub token_url: String,
-    /// Client id.
-    pub client_id: String,
-    /// Client secret.
-    pub client_secret: Secret,
-    /// Requested scopes, separated by spaces.
-    pub scope: String,
-    /// Whom the requests are counted for.
-    pub upstream: Upstream,
-}
-
 /// Gives out the current token and refreshes it, once for all who wait.
 pub struct TokenSource {
     inner: Arc<Inner>,
 }
 
 struct Inner {
-    client: reqwest::Client,
-    config: OauthConfig,
+    grant: Arc<dyn Grant>,
+    provider: TokenProvider,
     metrics: Arc<Metrics>,
     state: Mutex<State>,
 }
@@ -76,10 +62,17 @@ struct Held {
 }
 
 impl TokenSource {
-    /// A source that has no token yet; the first caller fetches it.
+    /// A source of tokens by client credentials. It has none yet; the first caller fetches it.
     #[must_use]
     pub fn new(client: reqwest::Client, config: OauthConfig, metrics: Arc<Metrics>) -> Self {
-        Self { inner: Arc::new(Inner { client, config, metrics, state: Mutex::default() }) }
+        let grant = ClientCredentials { client, config, metrics: Arc::clone(&metrics) };
+        Self::by(Arc::new(grant), TokenProvider::Cxone, metrics)
+    }
+
+    /// A source of tokens by any grant.
+    #[must_use]
+    pub fn by(grant: Arc<dyn Grant>, provider: TokenProvider, metrics: Arc<Metrics>) -> Self {
+        Self { inner: Arc::new(Inner { grant, provider, metrics, state: Mutex::default() }) }
     }
 
     /// A token that is valid for at least 60 s more (or half its life, if that is shorter). Where a renewal fails, the
@@ -140,49 +133,28 @@ impl Inner {
 
     fn settle(&self, result: Result<Held, UpstreamError>) -> Result<Secret, UpstreamError> {
         let end = if result.is_ok() { TokenRefresh::Success } else { TokenRefresh::Failure };
-        self.metrics.token_refreshes.get(TokenProvider::Cxone, end).inc();
+        self.metrics.token_refreshes.get(self.provider, end).inc();
         let held = result?;
         let token = held.token.clone();
         let life = held.expires_at.saturating_duration_since(Instant::now());
         let expiry = EpochMs::from(SystemTime::now()).plus(life).seconds();
-        self.metrics.token_expiry.get(TokenProvider::Cxone).set(i64::try_from(expiry).unwrap_or(i64::MAX));
+        self.metrics.token_expiry.get(self.provider).set(i64::try_from(expiry).unwrap_or(i64::MAX));
         self.lock().held = Some(held);
         Ok(token)
     }
 
-    /// Asks for a token as the original service did: the credentials both in the form and as Basic authentication.
     async fn refresh(&self) -> Result<Held, UpstreamError> {
-        let OauthConfig { token_url, client_id, client_secret, scope, upstream } = &self.config;
-        let form = [
-            ("grant_type", "client_credentials"),
-            ("scope", scope),
-            ("client_id", client_id),
-            ("client_secret", client_secret.expose()),
-        ];
         let asked_at = Instant::now();
-        let request = self.client.post(token_url).basic_auth(client_id, Some(client_secret.expose())).form(&form);
-        let answer = exchange(request, REFRESH_LIMITS, *upstream, &self.metrics).await?;
-        parse(&answer.success()?, asked_at)
+        let answer = timeout(REFRESH_LIMITS.time, self.grant.ask()).await.unwrap_or(Err(UpstreamError::Timeout))?;
+        Ok(held(answer, asked_at))
     }
 }
 
-#[derive(Deserialize)]
-struct TokenAnswer {
-    access_token: String,
-    expires_in: Option<u64>,
-}
-
-fn parse(body: &[u8], asked_at: Instant) -> Result<Held, UpstreamError> {
-    let answer: TokenAnswer =
-        serde_json::from_slice(body).map_err(|_| UpstreamError::Malformed("token answer is not as specified"))?;
-    // Anything else could not stand in a header.
-    if answer.access_token.is_empty() || !answer.access_token.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(UpstreamError::Malformed("unusable access token"));
-    }
+fn held(answer: TokenAnswer, asked_at: Instant) -> Held {
     let seconds = answer.expires_in.unwrap_or(DEFAULT_LIFE_SECONDS).min(LONGEST_LIFE_SECONDS);
     let life = Duration::from_secs(seconds);
     let renew_after = if life < MARGIN * 2 { life / 2 } else { life - MARGIN };
-    Ok(Held { token: Secret::new(answer.access_token), renew_at: asked_at + renew_after, expires_at: asked_at + life })
+    Held { token: answer.access_token, renew_at: asked_at + renew_after, expires_at: asked_at + life }
 }
 
 #[cfg(test)]
@@ -201,24 +173,9 @@ mod tests {
             (r#"{"access_token":"t","expires_in":0}"#, 0, 0),
             (r#"{"access_token":"t","expires_in":99999999}"#, 86_340, 86_400),
         ] {
-            let held = parse(body.as_bytes(), asked_at).unwrap();
+            let held = held(TokenAnswer::parse(body.as_bytes()).unwrap(), asked_at);
             assert_eq!((held.renew_at - asked_at).as_secs(), renew, "{body}");
             assert_eq!((held.expires_at - asked_at).as_secs(), expire, "{body}");
-        }
-    }
-
-    #[tokio::test]
-    async fn an_answer_without_a_usable_token_is_refused() {
-        for body in [
-            r"{}",
-            r#"{"access_token":""}"#,
-            r#"{"access_token":"a b"}"#,
-            r#"{"access_token":"a\nb"}"#,
-            r#"{"access_token":"t","expires_in":"soon"}"#,
-            r#"{"access_token":7}"#,
-            "<html>",
-        ] {
-            assert!(parse(body.as_bytes(), Instant::now()).is_err(), "{body}");
         }
     }
 }
