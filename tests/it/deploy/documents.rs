@@ -127,3 +127,14 @@ fn the_settings_that_ship_can_be_used() {
         }
     }
 }
+
+#[test]
+fn workers_scale_by_the_queues_that_they_consume() {
+    let scaled = read("k8s/components/keda/scaledobject.yaml");
+    let queues: Vec<_> = scaled.split("queueName: ").skip(1).map(|rest| rest.split(',').next().unwrap()).collect();
+    assert_eq!(queues, ["fr.work", "fr.outcome"]);
+    let slots = |lane: &str| format!("slots.{lane} = 64 ");
+    let defaults = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/config/default.toml")).unwrap();
+    assert!(defaults.contains(&slots("work")) && defaults.contains(&slots("outcome")), "KEDA's value is the slots");
+    assert_eq!(scaled.matches("value: \"64\"").count(), 2);
+}
