@@ -63,7 +63,7 @@ fn named(query: &Query) -> Result<Named, String> {
     Ok(named)
 }
 
-/// The values a matcher can only be meant for: `a|b` and `x(a|b)` are taken apart, other patterns are looked for as such.
+/// The values a matcher is meant for: `a|b` is taken apart, any other pattern is looked for as such.
 fn alternatives(matcher: &Matcher) -> Vec<String> {
     match matcher.op {
         MatchOp::Equal | MatchOp::NotEqual => vec![matcher.value.clone()],

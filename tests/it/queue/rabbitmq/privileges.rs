@@ -58,3 +58,16 @@ async fn an_ingress_that_may_only_write_and_a_worker_that_may_not_declare_do_the
         assert!(!matches!(read, Ok(Ok(Some(_)))), "the ingress could read");
     }
 }
+
+#[tokio::test]
+async fn an_ingress_that_may_only_write_learns_how_much_work_waits() {
+    let node = broker::shared().await;
+    let vhost = node.vhost().await;
+    let owner = ready(&vhost).await;
+    let ingress = open(&user(&node, &vhost, "counting-ingress", ["^$", r"^fr\\.(in|probe)$", "^$"]).await);
+    within(ingress.queue.ready()).await.unwrap();
+    for _ in 0..60 {
+        owner.publish(Lane::Work, &message()).await.unwrap();
+    }
+    until(async || matches!(ingress.queue.publisher().admit(), Err(QueueError::Refused { reason: "full", .. }))).await;
+}
