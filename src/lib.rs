@@ -24,6 +24,7 @@ pub mod retry;
 pub mod safe_answer;
 pub mod secret;
 pub mod signature;
+pub mod story;
 pub mod strict_json;
 pub mod time;
 pub mod trigger;
@@ -47,6 +48,7 @@ pub mod prompt;
 pub mod queue;
 
 // Floor 3, meaning.
+pub mod dead_letters;
 pub mod pipeline;
 
 // Floor 4, services.

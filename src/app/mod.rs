@@ -25,7 +25,7 @@ use crate::{
     worker::Worker,
 };
 
-pub use self::parts::{preview, try_parts, worker_profiles};
+pub use self::parts::{preview, replay_cases, try_parts, worker_profiles};
 
 /// Exit code for settings that cannot be used (`EX_CONFIG` of sysexits.h).
 pub const EX_CONFIG: u8 = 78;

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -17,8 +18,8 @@ use crate::{
     ingress,
     llm::{Breakers, LlmClient},
     metrics::Metrics,
-    pipeline::{self, Confidential, HistoryLimits, Pipeline},
-    prompt::{Prompt, TemplateSet},
+    pipeline::{self, Confidential, HistoryLimits, Pipeline, Replayer},
+    prompt::{Prompt, TemplateSet, cases},
     redaction::RedactionRules,
     safe_answer::SafeAnswers,
     signature::Verifier,
@@ -50,6 +51,44 @@ pub fn preview(config: &Config, profile: &str, body: &TriggerBody) -> anyhow::Re
     let templates = TemplateSet::load(config.templates.directory.as_deref(), &profile.template)?;
     let redaction = RedactionRules::new(&profile.redaction)?;
     Ok(pipeline::preview(&templates, &redaction, &profile.intents, history_limits(profile), body)?)
+}
+
+/// Replays the test cases of every profile's template set, and those in `further`, that are of the profile.
+/// Returns how many there were.
+///
+/// # Errors
+/// For files that cannot be read, and with a line for each case that ends otherwise now.
+pub fn replay_cases(config: &Config, further: Option<&Path>) -> anyhow::Result<usize> {
+    let (mut count, mut broken) = (0, Vec::new());
+    for (name, profile) in &config.profiles {
+        let own = config.templates.directory.as_ref().map(|root| root.join(&profile.template).join(cases::FOLDER));
+        let mut found = Vec::new();
+        for folder in own.iter().map(PathBuf::as_path).chain(further) {
+            found.extend(cases::read(folder).map_err(anyhow::Error::msg)?);
+        }
+        found.retain(|(_, case)| case.profile == *name);
+        if found.is_empty() {
+            continue;
+        }
+        count += found.len();
+        let replayer = replayer(config, profile).with_context(|| format!("profiles.{name}"))?;
+        broken.extend(found.iter().filter_map(|(file, case)| {
+            replayer.replay(case).err().map(|problem| format!("profiles.{name}: case {file}: {problem}"))
+        }));
+    }
+    anyhow::ensure!(broken.is_empty(), "{}", broken.join("\n"));
+    Ok(count)
+}
+
+fn replayer(config: &Config, profile: &config::Profile) -> anyhow::Result<Replayer> {
+    let templates = TemplateSet::load(config.templates.directory.as_deref(), &profile.template)?;
+    Ok(Replayer {
+        redaction: RedactionRules::new(&profile.redaction)?,
+        intents: profile.intents.clone(),
+        history_limits: history_limits(profile),
+        schema: DecisionSchema::compile(templates.schema(), profile.decision_rules())?,
+        templates,
+    })
 }
 
 fn history_limits(profile: &config::Profile) -> HistoryLimits {

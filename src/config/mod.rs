@@ -6,7 +6,7 @@ mod environment;
 mod profile;
 mod secrets;
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use config::{FileFormat, Map, Value, ValueKind};
 use serde::Deserialize;
@@ -36,6 +36,14 @@ pub struct Config {
     pub log: telemetry::Config,
     /// `[profiles.NAME]`
     pub profiles: BTreeMap<String, Profile>,
+}
+
+impl Config {
+    /// How long a replayed trigger of each profile has until its answer is worthless.
+    #[must_use]
+    pub fn deadlines(&self) -> BTreeMap<String, Duration> {
+        self.profiles.iter().map(|(name, profile)| (name.clone(), profile.deadline)).collect()
+    }
 }
 
 /// `[queue]`

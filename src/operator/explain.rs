@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::shown::{meaning, moment};
 use crate::{
+    dead_letters::shown::{meaning, moment},
     message::{DeadLetter, Lane, Try},
     time::EpochMs,
     trigger::TriggerId,

@@ -1,12 +1,8 @@
-//! What `cfr` does for the operator of a running installation: look at dead letters, send them on their way again,
-//! tell what happened to a trigger, and say what is wrong with a deployment.
+//! What `cfr` does for the operator of a running installation: tell what happened to a trigger, and say what is wrong
+//! with a deployment. What the console does too stands in [`crate::dead_letters`].
 
-mod audit;
-pub mod dead_letters;
 pub mod doctor;
 pub mod explain;
-mod masked;
-pub mod shown;
 
 use std::{path::Path, sync::Arc, time::Duration};
 
@@ -18,8 +14,6 @@ use crate::{
     metrics::Metrics,
     queue::{Inspection, Queue, QueueError},
 };
-
-pub use audit::Operator;
 
 /// How long a queue may take to be there, beside its own limit for connecting.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -9,6 +9,7 @@ use crate::{
     metrics::labels::{Stage, StageFailure, Validation},
     outcome::{Degraded, Status},
     prompt::Prompt,
+    story::{Answer, cut},
 };
 
 /// Bytes of a former answer that a re-ask repeats.
@@ -21,12 +22,15 @@ impl Pipeline {
         prompt: Prompt,
         until: Instant,
         most_calls: u32,
-        run: &mut Run,
+        run: &mut Run<'_>,
     ) -> Result<Decision, NoDecision> {
         let mut messages = vec![
             ChatMessage { role: "system", content: prompt.system },
             ChatMessage { role: "user", content: prompt.user },
         ];
+        if let Some(told) = &mut run.told {
+            (told.system, told.user) = (cut(&messages[0].content), cut(&messages[1].content));
+        }
         let mut max_tokens_factor = 1;
         for asked in 0..=self.reasks {
             if asked == 1 {
@@ -34,7 +38,11 @@ impl Pipeline {
             }
             let request = CompletionRequest { messages: &messages, max_tokens_factor, most_calls };
             let completion = self.complete(request, until, run).await?;
-            match self.validate(&completion, asked > 0, run) {
+            let validated = self.validate(&completion, asked > 0, run);
+            if let Some(told) = &mut run.told {
+                told.answers.push(answer(&completion, validated.as_ref().err()));
+            }
+            match validated {
                 Ok(decision) => return self.withhold(decision, &messages[0].content, run),
                 Err(invalid) if asked == self.reasks => {
                     return Err(NoDecision { status: Status::SchemaValidationFailed, error: invalid.code });
@@ -52,7 +60,7 @@ impl Pipeline {
     }
 
     /// Keeps back a decision that gives something away. Asking again would help the one who wants to know.
-    fn withhold(&self, decision: Decision, system: &str, run: &Run) -> Result<Decision, NoDecision> {
+    fn withhold(&self, decision: Decision, system: &str, run: &Run<'_>) -> Result<Decision, NoDecision> {
         match self.confidential.given_away(&decision, system, &run.block_id) {
             None => Ok(decision),
             Some(error) => {
@@ -66,7 +74,7 @@ impl Pipeline {
         &self,
         request: CompletionRequest<'_>,
         until: Instant,
-        run: &mut Run,
+        run: &mut Run<'_>,
     ) -> Result<Completion, NoDecision> {
         let started = Instant::now();
         let result = self.llm.complete(request, until, &mut run.spent).await;
@@ -90,7 +98,7 @@ impl Pipeline {
         }
     }
 
-    fn validate(&self, completion: &Completion, again: bool, run: &mut Run) -> Result<Decision, Invalid> {
+    fn validate(&self, completion: &Completion, again: bool, run: &mut Run<'_>) -> Result<Decision, Invalid> {
         let started = Instant::now();
         let result = self.schema.parse(&completion.content);
         run.stages.decision += self.observe(Stage::Decision, started);
@@ -108,6 +116,15 @@ impl Pipeline {
             self.metrics.stage_failures.get(Stage::Decision, StageFailure::Malformed).inc();
         }
         result
+    }
+}
+
+fn answer(completion: &Completion, invalid: Option<&Invalid>) -> Answer {
+    Answer {
+        text: completion.content.clone(),
+        model: completion.model.clone(),
+        truncated: completion.truncated,
+        invalid: invalid.map(|invalid| (invalid.code.to_owned(), invalid.rules.clone())),
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod asking;
 mod confidential;
+mod replaying;
 mod shown;
 mod stages;
 
@@ -13,7 +14,12 @@ use std::{sync::Arc, time::Duration};
 use serde::Deserialize;
 use tokio::time::Instant;
 
-pub use self::{confidential::Confidential, shown::preview, stages::Stages};
+pub use self::{
+    confidential::Confidential,
+    replaying::{Replayer, became},
+    shown::preview,
+    stages::Stages,
+};
 use crate::{
     conversation::Conversation,
     customer_text,
@@ -28,6 +34,7 @@ use crate::{
     prompt::{Intent, Prompt, PromptInput, TemplateSet},
     redaction::{RedactionRules, Redactor},
     safe_answer::SafeAnswers,
+    story::Told,
     time::{EpochMs, work_until},
     trigger::{Trigger, TriggerBody, TriggerId},
 };
@@ -77,12 +84,14 @@ pub struct Pipeline {
     pub metrics: Arc<Metrics>,
 }
 
-/// An outcome, and how long each stage took for the log.
+/// An outcome, and how it came about.
 pub struct Decided {
     /// The outcome.
     pub outcome: Outcome,
-    /// The stages.
+    /// How long each stage took, for the log.
     pub stages: Stages,
+    /// What was asked and answered, redacted, if that was [wanted](Pipeline::run_told).
+    pub told: Option<Told>,
 }
 
 /// Why there is a safe answer instead of a decision.
@@ -108,8 +117,9 @@ fn share(most: u32, attempt: u32) -> u32 {
 }
 
 /// What a run gathers on its way, whichever way it ends.
-#[derive(Default)]
-struct Run {
+struct Run<'t> {
+    templates: &'t TemplateSet,
+    told: Option<Told>,
     degraded: Vec<Degraded>,
     spent: Spent,
     model: Option<String>,
@@ -118,13 +128,42 @@ struct Run {
     stages: Stages,
 }
 
+impl<'t> Run<'t> {
+    fn new(templates: &'t TemplateSet) -> Self {
+        Self {
+            templates,
+            told: None,
+            degraded: Vec::new(),
+            spent: Spent::default(),
+            model: None,
+            block_id: String::new(),
+            stages: Stages::default(),
+        }
+    }
+}
+
 impl Pipeline {
     /// Decides a trigger. `now` is the time of the call, `attempt` the number of this delivery, which the outcome's meta
     /// tells and the number of calls depends on.
     pub async fn run(&self, trigger: &Trigger, now: EpochMs, attempt: u32) -> Decided {
+        self.run_with(Run::new(&self.templates), trigger, now, attempt).await
+    }
+
+    /// Does the same and [tells](Decided::told) how it went. With `templates` given, asks by those.
+    pub async fn run_told(
+        &self,
+        templates: Option<&TemplateSet>,
+        trigger: &Trigger,
+        now: EpochMs,
+        attempt: u32,
+    ) -> Decided {
+        let run = Run { told: Some(Told::default()), ..Run::new(templates.unwrap_or(&self.templates)) };
+        self.run_with(run, trigger, now, attempt).await
+    }
+
+    async fn run_with(&self, mut run: Run<'_>, trigger: &Trigger, now: EpochMs, attempt: u32) -> Decided {
         let started = Instant::now();
         let until = started + work_until(trigger.accepted_at, trigger.deadline, self.reserve).since(now);
-        let mut run = Run::default();
         let mut redactor = Redactor::new(&self.redaction);
         let body = shown::trigger(&trigger.body, &mut redactor);
         let mut result = if customer_text::is_masked(&trigger.body.last_message) {
@@ -159,7 +198,8 @@ impl Pipeline {
                 Outcome::safe(trigger.id, conversation_id, body.metadata, status, error, answer, meta)
             }
         };
-        Decided { outcome, stages: run.stages }
+        let told = run.told.take().map(|told| shown::told(told, &mut redactor));
+        Decided { outcome, stages: run.stages, told }
     }
 
     async fn decide(
@@ -168,9 +208,12 @@ impl Pipeline {
         body: &TriggerBody,
         redactor: &mut Redactor<'_>,
         limits: Limits,
-        run: &mut Run,
+        run: &mut Run<'_>,
     ) -> Result<Decision, NoDecision> {
         let conversation = self.conversation(trigger, redactor, limits.until, run).await;
+        if let Some(told) = &mut run.told {
+            told.trigger = shown::request(body, &conversation);
+        }
         let prompt = self.prompt(body, &conversation, trigger.id, run)?;
         self.ask(prompt, limits.until, limits.most_calls, run).await
     }
@@ -181,7 +224,7 @@ impl Pipeline {
         trigger: &Trigger,
         redactor: &mut Redactor<'_>,
         until: Instant,
-        run: &mut Run,
+        run: &mut Run<'_>,
     ) -> Conversation {
         let started = Instant::now();
         let fetched = if trigger.body.history.is_empty() {
@@ -216,12 +259,12 @@ impl Pipeline {
         body: &TriggerBody,
         conversation: &Conversation,
         id: TriggerId,
-        run: &mut Run,
+        run: &mut Run<'_>,
     ) -> Result<Prompt, NoDecision> {
         let started = Instant::now();
         run.block_id = shown::block_id();
         let input = PromptInput { trigger: body, conversation, intents: &self.intents, block_id: &run.block_id };
-        let prompt = self.templates.render(&input);
+        let prompt = run.templates.render(&input);
         run.stages.prompt = self.observe(Stage::Prompt, started);
         prompt.map_err(|problem| {
             self.metrics.stage_failures.get(Stage::Prompt, StageFailure::Internal).inc();
@@ -230,14 +273,14 @@ impl Pipeline {
         })
     }
 
-    fn meta(&self, trigger: &Trigger, run: &Run, ended_at: EpochMs, attempt: u32) -> Meta {
+    fn meta(&self, trigger: &Trigger, run: &Run<'_>, ended_at: EpochMs, attempt: u32) -> Meta {
         if run.spent.calls > 0 {
             self.metrics.llm_attempts.observe(f64::from(run.spent.calls));
         }
         Meta {
             profile: trigger.profile.clone(),
             model: run.model.clone(),
-            template: Some(self.templates.id().to_owned()),
+            template: Some(run.templates.id().to_owned()),
             degraded: run.degraded.clone(),
             attempts: Attempts { llm: run.spent.calls, work: attempt },
             usage: run.spent.usage,

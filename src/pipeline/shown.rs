@@ -1,7 +1,7 @@
 //! What of a trigger may be shown to a model, or stored: cleaned first, so that nothing invisible hides a card number
 //! from the redactor, then masked.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::HistoryLimits;
 use crate::{
@@ -9,6 +9,7 @@ use crate::{
     customer_text,
     prompt::{Intent, Prompt, PromptInput, TemplateError, TemplateSet},
     redaction::{RedactionRules, Redactor},
+    story::{Told, cut},
     trigger::TriggerBody,
 };
 
@@ -95,6 +96,34 @@ fn clean(value: &mut Value) {
         }
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
+}
+
+/// A trigger as [`trigger`] shows it and its conversation, in the form of a request: what would render the same prompt.
+pub(super) fn request(body: &TriggerBody, conversation: &Conversation) -> Value {
+    let mut request = json!({
+        "conversationId": body.conversation_id,
+        "userId": body.user_id,
+        "lastMessage": body.last_message,
+        "confidenceScore": body.confidence_score,
+        "detectedIntent": body.detected_intent,
+        "metadata": body.metadata,
+        "language": body.language,
+        "channel": body.channel,
+        "candidates": body.candidates,
+        "history": conversation.turns,
+    });
+    if let Value::Object(fields) = &mut request {
+        fields.retain(|_, value| !matches!(value, Value::Null) && *value != json!([]) && *value != json!({}));
+    }
+    request
+}
+
+/// What was told, with the model's words redacted like the customer's.
+pub(super) fn told(mut told: Told, redactor: &mut Redactor<'_>) -> Told {
+    for answer in &mut told.answers {
+        answer.text = cut(&redactor.redact(&answer.text));
+    }
+    told
 }
 
 fn text(text: &str, redactor: &mut Redactor<'_>) -> String {

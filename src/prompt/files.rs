@@ -13,6 +13,7 @@ const BUILT_IN: &str = "default";
 const MAX_BYTES: u64 = 1 << 20;
 
 /// The text of the four files of a set.
+#[derive(Clone)]
 pub(super) struct Files {
     pub(super) system: String,
     pub(super) user: String,

@@ -1,5 +1,6 @@
 //! Prompts: Tera templates, compiled and rendered with a sample at start, so that a broken one stops the start.
 
+pub mod cases;
 mod files;
 mod filters;
 
@@ -68,8 +69,8 @@ pub struct TemplateSet {
     id: String,
     tera: Tera,
     schema: Value,
-    /// The schema file as its author laid it out, for the prompt.
-    schema_text: String,
+    /// As their authors wrote them; the schema goes into the prompt so.
+    files: Files,
 }
 
 /// A template set cannot serve. The text names the file, and for syntax errors the line.
@@ -91,12 +92,19 @@ impl TemplateSet {
     pub fn load(directory: Option<&Path>, name: &str) -> Result<Self, TemplateError> {
         let fault = |problem| TemplateError { set: name.to_owned(), problem };
         let files = files::read(directory, name).map_err(fault)?;
-        let set = Self::compile(name, &files).map_err(fault)?;
-        set.try_out(&files).map_err(fault)?;
-        Ok(set)
+        Self::compile(name, files).map_err(fault)
     }
 
-    fn compile(name: &str, files: &Files) -> Result<Self, String> {
+    /// This set with other texts of its two templates, tried out like any other.
+    ///
+    /// # Errors
+    /// As [`TemplateSet::load`].
+    pub fn edited(&self, system: &str, user: &str) -> Result<Self, TemplateError> {
+        let files = Files { system: system.to_owned(), user: user.to_owned(), ..self.files.clone() };
+        Self::compile(&self.name, files).map_err(|problem| TemplateError { set: self.name.clone(), problem })
+    }
+
+    fn compile(name: &str, files: Files) -> Result<Self, String> {
         let mut tera = Tera::new();
         tera.autoescape_on(Vec::<&str>::new());
         tera.register_filter("json", filters::json);
@@ -105,13 +113,14 @@ impl TemplateSet {
         }
         let schema: Value = serde_json::from_str(&files.schema).map_err(|error| format!("{SCHEMA}: {error}"))?;
         DecisionSchema::compile(&schema, DecisionRules::default()).map_err(|error| format!("{SCHEMA}: {error}"))?;
-        let schema_text = files.schema.trim().to_owned();
-        Ok(Self { name: name.to_owned(), id: files.id(name), tera, schema, schema_text })
+        let set = Self { name: name.to_owned(), id: files.id(name), tera, schema, files };
+        set.try_out()?;
+        Ok(set)
     }
 
     /// Renders everything once, so that nothing is left to fail at the first customer.
-    fn try_out(&self, files: &Files) -> Result<(), String> {
-        let sample = TriggerBody::parse(files.sample.as_bytes()).map_err(|problems| {
+    fn try_out(&self) -> Result<(), String> {
+        let sample = TriggerBody::parse(self.files.sample.as_bytes()).map_err(|problems| {
             let broken = problems.iter().map(|problem| format!("{} {}", problem.pointer, problem.message));
             format!("{SAMPLE}: {}", broken.collect::<Vec<_>>().join("; "))
         })?;
@@ -139,6 +148,24 @@ impl TemplateSet {
         &self.id
     }
 
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The source texts of the system and the user template.
+    #[must_use]
+    pub fn sources(&self) -> (&str, &str) {
+        (&self.files.system, &self.files.user)
+    }
+
+    /// The JSON of its sample trigger.
+    #[must_use]
+    pub fn sample(&self) -> &str {
+        &self.files.sample
+    }
+
     /// The decision schema of this set.
     #[must_use]
     pub fn schema(&self) -> &Value {
@@ -160,7 +187,7 @@ impl TemplateSet {
     fn render_both(&self, input: &PromptInput<'_>) -> Result<Prompt, (&'static str, tera::Error)> {
         let mut context = Context::new();
         context.insert("intents", input.intents);
-        context.insert("schema", &self.schema_text);
+        context.insert("schema", self.files.schema.trim());
         context.insert("block_id", input.block_id);
         let system = self.tera.render(SYSTEM, &context).map_err(|error| (SYSTEM, error))?;
 

@@ -21,6 +21,9 @@ pub(crate) struct Arguments {
     /// Fail on doubtful settings, too.
     #[arg(long)]
     deny_warnings: bool,
+    /// Replay the test cases in this folder, too; those in the template sets' folders `cases` are always replayed.
+    #[arg(long)]
+    cases: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -56,6 +59,11 @@ pub(crate) fn run(file: Option<PathBuf>, arguments: &Arguments) -> ExitCode {
     // Templates, patterns, URLs: whatever the parts themselves find when they are built.
     if let Err(error) = app::try_parts(&config, role) {
         return refuse(&format!("{error:#}"));
+    }
+    match app::replay_cases(&config, arguments.cases.as_deref()) {
+        Ok(0) => {}
+        Ok(count) => say(&format!("{count} test cases end as they did")),
+        Err(error) => return refuse(&format!("{error:#}")),
     }
     if arguments.deny_warnings && !warnings.is_empty() {
         return ExitCode::from(app::EX_CONFIG);

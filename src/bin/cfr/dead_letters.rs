@@ -8,11 +8,8 @@ use std::{
 use anyhow::{Context as _, ensure};
 use clap::Subcommand;
 use cognigy_fallback_router::{
+    dead_letters::{self, Done, Filter, MOST, Order, Progress, shown},
     message::Reason,
-    operator::{
-        dead_letters::{self, Done, Filter, MOST, Order},
-        shown,
-    },
     time::EpochMs,
     trigger::TriggerId,
 };
@@ -190,7 +187,7 @@ async fn would(desk: &Desk, which: &Which, what: &str) -> anyhow::Result<usize> 
 
 async fn replay(desk: &Desk, which: &Which, rate: Option<u32>) -> anyhow::Result<()> {
     let order = order(desk, which, rate.map(|rate| Duration::from_secs(1) / rate));
-    let done = dead_letters::replay(&*desk.queue, &order, &desk.config, &desk.operator).await;
+    let done = dead_letters::replay(&*desk.queue, &order, &desk.config.deadlines(), &desk.operator).await;
     told(&done, which, "replayed")
 }
 
@@ -200,7 +197,7 @@ async fn purge(desk: &Desk, which: &Which) -> anyhow::Result<()> {
 }
 
 fn order(desk: &Desk, which: &Which, pause: Option<Duration>) -> Order {
-    Order { filter: which.filter(), limit: which.limit, pause, stop: desk.stop.clone() }
+    Order { filter: which.filter(), limit: which.limit, pause, stop: desk.stop.clone(), progress: Progress::default() }
 }
 
 fn told(done: &Done, which: &Which, what: &str) -> anyhow::Result<()> {

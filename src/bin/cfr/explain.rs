@@ -3,10 +3,8 @@
 use std::path::PathBuf;
 
 use cognigy_fallback_router::{
-    operator::{
-        dead_letters::{self, Filter, MOST},
-        explain,
-    },
+    dead_letters::{self, Filter, MOST},
+    operator::explain,
     trigger::TriggerId,
 };
 

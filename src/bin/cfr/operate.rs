@@ -5,7 +5,8 @@ use std::{path::PathBuf, sync::Arc};
 use anyhow::Context as _;
 use cognigy_fallback_router::{
     config::{self, Config, Sources},
-    operator::{self, Operator},
+    dead_letters::Operator,
+    operator,
     queue::Queue,
     shutdown::Shutdown,
     telemetry,

@@ -9,11 +9,9 @@ use anyhow::Context as _;
 use cognigy_fallback_router::{
     app::{self, Running},
     config::{self, Role, Sources},
+    dead_letters::{self, Filter, Operator, Order, Progress},
     http_client::{self, ClientConfig, Roots},
-    operator::{
-        self, Operator,
-        dead_letters::{self, Filter, Order},
-    },
+    operator,
     secret::Secret,
     shutdown::Shutdown,
     signature::{Scheme, request_headers},
@@ -159,8 +157,9 @@ impl Stage {
         let config = config::load_unchecked(&sources)?;
         let queue = operator::open_queue(&config).await?;
         let filter = Filter { ids: vec![trigger_id.parse()?], ..Filter::default() };
-        let order = Order { filter, limit: 1, pause: None, stop: self.shutdown.drain.clone() };
-        let done = dead_letters::replay(&*queue, &order, &config, &Operator("demo".to_owned())).await;
+        let order =
+            Order { filter, limit: 1, pause: None, stop: self.shutdown.drain.clone(), progress: Progress::default() };
+        let done = dead_letters::replay(&*queue, &order, &config.deadlines(), &Operator("demo".to_owned())).await;
         queue.close().await;
         anyhow::ensure!(done.ids.len() == 1, "it was not replayed: {done:?}");
         Ok(())

@@ -11,7 +11,7 @@ pub struct Operator(pub String);
 
 impl Operator {
     /// Writes one line to the log, target `audit`: what was done, to how many, by which filter.
-    pub(super) fn did(&self, event: &'static str, filter: &str, ids: &[TriggerId]) {
+    pub fn did(&self, event: &'static str, filter: &str, ids: &[TriggerId]) {
         let listed = ids.iter().take(MOST_IDS).map(ToString::to_string).collect::<Vec<_>>().join(" ");
         let count = ids.len();
         tracing::info!(target: "audit", event, operator = self.0, count, filter, ids = listed, "an operator's deed");

@@ -1,17 +1,24 @@
 //! Dead letters, filtered: counted, replayed, purged. Each is held while it is looked at and let go one by one, so a
 //! command that is killed midway has done some and lost none; run again, it does the rest.
 
+mod audit;
+mod masked;
+pub mod shown;
+
 use std::{
     collections::{BTreeMap, HashSet},
     fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, SystemTime},
 };
 
 use tokio_util::sync::CancellationToken;
 
-use super::Operator;
+pub use self::audit::Operator;
 use crate::{
-    config::Config,
     message::{DeadLetter, ENVELOPE_VERSION, Envelope, Lane, Message, Reason},
     queue::{DeadDelivery, Queue, QueueError, Settled},
     time::EpochMs,
@@ -72,7 +79,24 @@ pub struct Order {
     pub pause: Option<Duration>,
     /// Ends the work after the dead letter in hand.
     pub stop: CancellationToken,
+    /// Tells those who watch how far it is.
+    pub progress: Progress,
 }
+
+/// How many dead letters were dealt with so far. Clones share the count.
+#[derive(Clone, Debug, Default)]
+pub struct Progress(Arc<AtomicUsize>);
+
+impl Progress {
+    /// So many.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// By profile, how long a replayed trigger has until its answer is worthless.
+pub type Deadlines = BTreeMap<String, Duration>;
 
 /// What was done.
 #[derive(Debug, Default)]
@@ -98,9 +122,9 @@ pub async fn list(queue: &dyn Queue, filter: &Filter) -> Result<Vec<DeadLetter>,
     Ok(letters)
 }
 
-/// Sends dead letters on their way again ([`Message::replayed`]).
-pub async fn replay(queue: &dyn Queue, order: &Order, config: &Config, operator: &Operator) -> Done {
-    let deadlines = config.profiles.iter().map(|(name, profile)| (name.clone(), profile.deadline)).collect();
+/// Sends dead letters on their way again ([`Message::replayed`]). Those of profiles that `deadlines` does not name are
+/// refused.
+pub async fn replay(queue: &dyn Queue, order: &Order, deadlines: &Deadlines, operator: &Operator) -> Done {
     let done = Walk { queue, order, deed: Deed::Replay { deadlines } }.run().await;
     operator.did("dead_letters_replayed", &order.filter.to_string(), &done.ids);
     done
@@ -113,15 +137,15 @@ pub async fn purge(queue: &dyn Queue, order: &Order, operator: &Operator) -> Don
     done
 }
 
-enum Deed {
-    Replay { deadlines: BTreeMap<String, Duration> },
+enum Deed<'a> {
+    Replay { deadlines: &'a Deadlines },
     Purge,
 }
 
 struct Walk<'a> {
     queue: &'a dyn Queue,
     order: &'a Order,
-    deed: Deed,
+    deed: Deed<'a>,
 }
 
 impl Walk<'_> {
@@ -177,6 +201,7 @@ impl Walk<'_> {
             Settled::Done => done.ids.push(id),
             Settled::WillReturn => done.doubled.push(id),
         }
+        self.order.progress.0.fetch_add(1, Ordering::Relaxed);
         if let Some(pause) = self.order.pause {
             tokio::select! {
                 () = self.order.stop.cancelled() => {}
@@ -188,7 +213,7 @@ impl Walk<'_> {
 }
 
 /// What a dead letter becomes, or why it cannot.
-fn next(message: &Message, deadlines: &BTreeMap<String, Duration>) -> Result<(Lane, Message), &'static str> {
+fn next(message: &Message, deadlines: &Deadlines) -> Result<(Lane, Message), &'static str> {
     let envelope = &message.envelope;
     if envelope.version == 0 || envelope.trigger_id.0.is_nil() {
         return Err("its headers cannot be read; look at it with `show`, then purge it");
