@@ -53,6 +53,7 @@ pub mod pipeline;
 
 // Floor 4, services.
 pub mod admin;
+pub mod console;
 pub mod ingress;
 pub mod simulators;
 pub mod worker;

@@ -86,8 +86,6 @@ pub struct Story {
     /// US dollars, where known.
     #[serde(default)]
     pub cost_usd: Option<f64>,
-    /// What was done without.
-    pub degraded: Vec<String>,
     /// The outcome's JSON.
     pub outcome: String,
     /// What was asked and answered; nothing if no model was to be asked.

@@ -8,6 +8,7 @@ use std::{net::SocketAddr, process::ExitCode, sync::Arc, time::SystemTime};
 
 use anyhow::Context as _;
 use tokio::{net::TcpListener, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
 
 use self::{
     parts::{ingress_profiles, ingress_tls},
@@ -16,13 +17,15 @@ use self::{
 use crate::{
     admin::{Duty, Health},
     config::{self, Backend, Config, Loaded, Role, Sources},
+    console::{self, Console},
+    http_server::{self, Tls},
     ingress::Ingress,
     metrics::Metrics,
     queue::{self, Limits, Queue},
     shutdown::Shutdown,
     telemetry,
     time::EpochMs,
-    worker::Worker,
+    worker::{Teller, Worker},
 };
 
 pub use self::parts::{preview, replay_cases, try_parts, worker_profiles};
@@ -34,6 +37,8 @@ pub const EX_CONFIG: u8 = 78;
 pub struct Running {
     /// Where triggers are taken, in roles that take them.
     pub webhook: Option<SocketAddr>,
+    /// Where the operators' page is, in roles that have it.
+    pub console: Option<SocketAddr>,
     /// Where metrics and health are.
     pub admin: SocketAddr,
     /// The queue, for looking into it.
@@ -129,10 +134,43 @@ pub async fn start(config: &Config, role: Role, shutdown: Shutdown) -> anyhow::R
         services.ingress(listener, tls, config, ingress);
     }
     if let Some(profiles) = worker_profiles {
-        services.worker(config, Worker::new(profiles, metrics));
+        let teller = Teller::new(queue.notices(), config.console.stories);
+        services.worker(config, Worker::new(profiles, metrics).telling(teller));
     }
+    let console = if role.shows() && config.console.enabled {
+        services.console(config, show(config, &queue, shutdown.drain.clone())?).await?
+    } else {
+        None
+    };
     services.readiness(health);
-    Ok(Running { webhook, admin: admin_address, queue, services: tokio::spawn(services.ended()) })
+    Ok(Running { webhook, console, admin: admin_address, queue, services: tokio::spawn(services.ended()) })
+}
+
+/// The operators' page of a queue, before anything was heard.
+///
+/// # Errors
+/// When the parts of a profile cannot be built.
+pub fn show(config: &Config, queue: &Arc<dyn Queue>, stop: CancellationToken) -> anyhow::Result<Arc<Console>> {
+    let parts = parts::console(config, Arc::clone(queue))?;
+    let console = Arc::new(Console::new(&config.console, parts, stop));
+    tokio::spawn(Arc::clone(&console).listen());
+    Ok(console)
+}
+
+/// Serves the operators' page alone, until the shutdown.
+///
+/// # Errors
+/// When its port cannot be bound, or a file of its identity not be read.
+pub async fn serve_console(
+    config: &Config,
+    console: Arc<Console>,
+    shutdown: Shutdown,
+) -> anyhow::Result<(SocketAddr, impl Future<Output = bool> + use<>)> {
+    let tls = config.console.tls.as_ref().map(Tls::read).transpose().context("console.tls")?;
+    let listener = bind(config.console.listen).await?;
+    let address = listener.local_addr()?;
+    let router = console::router(console);
+    Ok((address, http_server::serve_tls(listener, tls, router, console::LIMITS, shutdown)))
 }
 
 async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {

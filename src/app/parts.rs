@@ -11,6 +11,7 @@ use anyhow::Context as _;
 use crate::{
     callback,
     config::{self, Config, Role},
+    console,
     decision::DecisionSchema,
     egress::Egress,
     history,
@@ -20,6 +21,7 @@ use crate::{
     metrics::Metrics,
     pipeline::{self, Confidential, HistoryLimits, Pipeline, Replayer},
     prompt::{Prompt, TemplateSet, cases},
+    queue::Queue,
     redaction::RedactionRules,
     safe_answer::SafeAnswers,
     signature::Verifier,
@@ -88,6 +90,29 @@ fn replayer(config: &Config, profile: &config::Profile) -> anyhow::Result<Replay
         history_limits: history_limits(profile),
         schema: DecisionSchema::compile(templates.schema(), profile.decision_rules())?,
         templates,
+    })
+}
+
+/// What the operators' page is made of. Its playground asks models by clients of its own, which know no history but
+/// what a trigger brings, and count nothing of what workers count.
+pub(super) fn console(config: &Config, queue: Arc<dyn Queue>) -> anyhow::Result<console::Parts> {
+    let metrics = Arc::new(Metrics::new("console")?);
+    let bot = |(name, profile): (&String, &config::Profile)| {
+        let mut profile = profile.clone();
+        profile.history.provider = history::Provider::Inline;
+        let bot = console::Bot {
+            replayer: replayer(config, &profile).with_context(|| format!("profiles.{name}"))?,
+            pipeline: build_pipeline(config, &profile, &metrics).map_err(|error| format!("{error:#}")),
+            deadline: profile.deadline,
+        };
+        Ok((name.clone(), bot))
+    };
+    Ok(console::Parts {
+        queue,
+        deadlines: config.deadlines(),
+        bots: config.profiles.iter().map(bot).collect::<anyhow::Result<_>>()?,
+        templates: config.templates.directory.clone(),
+        redaction: RedactionRules::new(&crate::redaction::Config::default())?,
     })
 }
 

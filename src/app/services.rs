@@ -1,6 +1,6 @@
 //! The services of one process, and the order in which they end.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
 
@@ -8,6 +8,7 @@ use super::supervised;
 use crate::{
     admin::{self, Health},
     config::Config,
+    console::Console,
     http_server::{self, Tls},
     ingress::{self, Ingress},
     queue::Queue,
@@ -26,12 +27,20 @@ pub(super) struct Services {
     admin_end: Shutdown,
     working: tokio::task::JoinSet<anyhow::Result<bool>>,
     admin: Option<JoinHandle<bool>>,
+    pages: tokio::task::JoinSet<bool>,
 }
 
 impl Services {
     pub(super) fn new(queue: Arc<dyn Queue>, shutdown: Shutdown) -> Self {
         let admin_end = Shutdown::default();
-        Self { queue, shutdown, admin_end, working: tokio::task::JoinSet::new(), admin: None }
+        Self {
+            queue,
+            shutdown,
+            admin_end,
+            working: tokio::task::JoinSet::new(),
+            admin: None,
+            pages: tokio::task::JoinSet::new(),
+        }
     }
 
     pub(super) fn admin(&mut self, listener: TcpListener, health: Arc<Health>) {
@@ -54,6 +63,25 @@ impl Services {
     pub(super) fn worker(&mut self, config: &Config, worker: Worker) {
         let (queue, config, shutdown) = (Arc::clone(&self.queue), config.worker.clone(), self.shutdown.clone());
         self.working.spawn(async move { Ok(worker::run(Arc::new(worker), queue, &config, shutdown).await?) });
+    }
+
+    /// The operators' page. A port that is taken keeps no trigger from being decided, so it is only warned of.
+    pub(super) async fn console(
+        &mut self,
+        config: &Config,
+        console: Arc<Console>,
+    ) -> anyhow::Result<Option<SocketAddr>> {
+        match super::serve_console(config, console, self.admin_end.clone()).await {
+            Ok((address, serving)) => {
+                self.pages.spawn(serving);
+                Ok(Some(address))
+            }
+            Err(error) if error.downcast_ref::<std::io::Error>().is_some() => {
+                tracing::warn!(event = "no_console", error = format!("{error:#}"), "the operators' page is not served");
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Marks the start as done once the queue is; a queue that never will be usable ends the process.
@@ -89,6 +117,7 @@ impl Services {
         if let Some(admin) = self.admin {
             let _ = admin.await;
         }
+        while self.pages.join_next().await.is_some() {}
         failure.map_or(Ok(finished), Err)
     }
 }

@@ -15,6 +15,9 @@ pub(super) fn check(config: &Config, role: Role, problems: &mut Vec<String>, war
     let mut notes = Notes { problems, warnings };
     numbers(config, &mut notes);
     queue(config, &mut notes);
+    if role == Role::Console || (role.shows() && config.console.enabled) {
+        console(config, &mut notes);
+    }
     for (name, profile) in &config.profiles {
         let key = |key: &str| format!("profiles.{name}.{key}");
         if !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_') || name.is_empty() {
@@ -95,6 +98,16 @@ fn queue(config: &Config, notes: &mut Notes<'_>) {
     notes.within("queue.rabbitmq.confirm_timeout", rabbitmq.confirm_timeout, Duration::from_millis(100), s(60));
     notes.within("queue.rabbitmq.connect_timeout", rabbitmq.connect_timeout, Duration::from_millis(100), s(60));
     notes.within("queue.rabbitmq.heartbeat", rabbitmq.heartbeat, s(1), s(120));
+}
+
+fn console(config: &Config, notes: &mut Notes<'_>) {
+    let console = &config.console;
+    if let Some((key, sentence)) = console.problem() {
+        notes.problem(key, sentence);
+    }
+    if console.tls.is_none() && !console.listen.ip().is_loopback() {
+        notes.warning("console.tls", "is not set; others on the network can read the token, unless a proxy ends TLS");
+    }
 }
 
 fn general(profile: &Profile, key: &dyn Fn(&str) -> String, notes: &mut Notes<'_>) {

@@ -12,7 +12,7 @@ use config::{FileFormat, Map, Value, ValueKind};
 use serde::Deserialize;
 
 pub use self::profile::{Profile, Webhook};
-use crate::{admin, ingress, queue, telemetry, worker};
+use crate::{admin, console, ingress, queue, telemetry, worker};
 
 /// The defaults of everything but the profiles; also the manual of these keys.
 pub const DEFAULTS: &str = include_str!("default.toml");
@@ -26,6 +26,8 @@ pub struct Config {
     pub ingress: ingress::Config,
     /// `[admin]`
     pub admin: admin::Config,
+    /// `[console]`
+    pub console: console::Config,
     /// `[queue]`
     pub queue: QueueConfig,
     /// `[worker]`
@@ -86,6 +88,8 @@ pub enum Role {
     Worker,
     /// Both, in one process.
     Serve,
+    /// Neither: shows operators how the others fare.
+    Console,
 }
 
 impl Role {
@@ -96,19 +100,26 @@ impl Role {
             Self::Ingress => "ingress",
             Self::Worker => "worker",
             Self::Serve => "serve",
+            Self::Console => "console",
         }
     }
 
     /// True for a process that answers webhooks.
     #[must_use]
     pub fn accepts(self) -> bool {
-        self != Self::Worker
+        matches!(self, Self::Ingress | Self::Serve)
+    }
+
+    /// True for a process that has the operators' page.
+    #[must_use]
+    pub fn shows(self) -> bool {
+        matches!(self, Self::Console | Self::Serve)
     }
 
     /// True for a process that decides and delivers.
     #[must_use]
     pub fn works(self) -> bool {
-        self != Self::Ingress
+        matches!(self, Self::Worker | Self::Serve)
     }
 }
 

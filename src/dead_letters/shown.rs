@@ -59,6 +59,12 @@ fn tried(one: &Try) -> Value {
     })
 }
 
+/// A JSON text with our own words and its shape only.
+#[must_use]
+pub fn masked(body: &[u8]) -> Value {
+    masked::body(body)
+}
+
 /// Notes in the log that an operator saw customers' words.
 pub fn note_reveal(operator: &Operator, filter: &str, ids: &[TriggerId]) {
     operator.did("dead_letters_revealed", filter, ids);

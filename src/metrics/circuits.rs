@@ -55,6 +55,14 @@ impl Circuits {
         self.count(upstream, |counts| counts[place(last)] = counts[place(last)].saturating_sub(1));
     }
 
+    /// How many breakers of each upstream are closed, open and half open.
+    #[must_use]
+    pub fn counts(&self) -> Vec<(Upstream, [usize; 3])> {
+        let all = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        let order = [Circuit::Closed, Circuit::Open, Circuit::HalfOpen];
+        all.iter().map(|(upstream, counts)| (*upstream, order.map(|state| counts[place(state)]))).collect()
+    }
+
     fn count(&self, upstream: Upstream, change: impl FnOnce(&mut [usize; 3])) {
         let mut all = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
         let at = all.iter().position(|(known, _)| *known == upstream).unwrap_or_else(|| {
@@ -92,6 +100,7 @@ mod tests {
         assert_eq!(shown(&circuits), [1, 0, 0]);
         circuits.changed(Upstream::Llm, Circuit::Closed, Circuit::Open);
         assert_eq!(shown(&circuits), [0, 0, 1]);
+        assert_eq!(circuits.counts(), [(Upstream::Llm, [1, 1, 0])]);
         circuits.changed(Upstream::Llm, Circuit::Open, Circuit::HalfOpen);
         assert_eq!(shown(&circuits), [0, 1, 0]);
         circuits.changed(Upstream::Llm, Circuit::HalfOpen, Circuit::Closed);

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 pub use self::{
     confidential::Confidential,
     replaying::{Replayer, became},
-    shown::preview,
+    shown::{preview, redact},
     stages::Stages,
 };
 use crate::{

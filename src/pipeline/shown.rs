@@ -78,6 +78,12 @@ pub(super) fn metadata(metadata: Map<String, Value>, redactor: &mut Redactor<'_>
     }
 }
 
+/// Cleans and masks every string in a value: what may be shown to an operator of somebody's words.
+pub fn redact(value: &mut Value, rules: &RedactionRules) {
+    clean(value);
+    Redactor::new(rules).redact_value(value);
+}
+
 /// Cleans every string in a value, names of fields included.
 fn clean(value: &mut Value) {
     match value {

@@ -51,6 +51,10 @@ pub trait Notices: Send + Sync {
     /// Hears the notices of some topics from now on (from other processes, from a moment later on), until the reader is
     /// dropped. One that reads too slowly misses some. Has to be called within a tokio runtime.
     fn subscribe(&self, topics: &[Topic]) -> NoticeReader;
+
+    /// Whether somebody hears notices of this topic, so that costly ones are made for nobody. `None` where that cannot
+    /// be told: other processes may, through a broker.
+    fn is_heard(&self, topic: Topic) -> Option<bool>;
 }
 
 /// Where notices arrive.
@@ -97,6 +101,12 @@ impl Hub {
         !readers.is_empty()
     }
 
+    /// True while somebody in this process listens to this topic.
+    pub(super) fn hears(&self, topic: Topic) -> bool {
+        let readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
+        readers.iter().any(|reader| reader.topics.contains(&topic) && !reader.sender.is_closed())
+    }
+
     /// Hands a notice to the readers that have room for it.
     pub(super) fn spread(&self, notice: &Notice) {
         let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
@@ -140,6 +150,7 @@ mod tests {
         assert!(!hub.is_heard());
         let mut reader = hub.subscribe(&[Topic::Outcome]);
         assert!(hub.is_heard());
+        assert!(hub.hears(Topic::Outcome) && !hub.hears(Topic::Story));
         hub.spread(&notice(Topic::Heartbeat, b"not for it"));
         for _ in 0..BUFFERED + 3 {
             hub.spread(&notice(Topic::Outcome, b"x"));

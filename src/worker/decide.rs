@@ -41,8 +41,12 @@ pub(super) async fn decide(worker: &Worker, mut delivery: Delivery) {
     worker.metrics.queue_wait.observe(now.since(envelope.accepted_at).as_secs_f64());
     let attempt = envelope.attempt + delivery.returns;
     let run = AssertUnwindSafe(async {
-        let decided = profile.pipeline.run(&trigger, now, attempt).await;
-        record::freeze(&decided.outcome, decided.stages, envelope, EpochMs::from(SystemTime::now()))
+        let decided = match worker.tells_stories() {
+            true => profile.pipeline.run_told(None, &trigger, now, attempt).await,
+            false => profile.pipeline.run(&trigger, now, attempt).await,
+        };
+        let frozen = record::freeze(&decided.outcome, decided.stages, envelope, EpochMs::from(SystemTime::now()))?;
+        Ok::<_, serde_json::Error>(Frozen { told: decided.told.map(Box::new), ..frozen })
     });
     match run.catch_unwind().await {
         Ok(Ok(outcome)) => store(worker, delivery, outcome).await,
@@ -86,6 +90,8 @@ fn understood<'w>(worker: &'w Worker, message: &Message) -> Option<(&'w Profile,
 /// Stores a decided outcome and forgets the trigger. Until that is certain, the outcome is kept for the redelivery.
 pub(super) async fn store(worker: &Worker, delivery: Delivery, outcome: Frozen) {
     let trigger = delivery.message.envelope.clone();
+    // Told before it is stored: afterwards its callback may be told of first.
+    worker.tell_decided(&trigger, &outcome);
     match delivery.hand_over(Lane::Outcome, &outcome.message).await {
         Ok(_) => {
             worker.decided.keep(&trigger, Decided::Stored);

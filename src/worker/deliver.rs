@@ -35,7 +35,9 @@ pub(super) async fn deliver(worker: &Worker, mut delivery: Delivery) {
     if !delivery.is_live() {
         return;
     }
+    let started = Instant::now();
     let result = post(worker, profile, &message.envelope, &record).await;
+    let took = started.elapsed();
     let now = EpochMs::from(SystemTime::now());
     let stored_at = message.envelope.stored_at.unwrap_or(message.envelope.accepted_at);
     let age = Age { stored_at, now, max: profile.callback_max_age };
@@ -44,7 +46,11 @@ pub(super) async fn deliver(worker: &Worker, mut delivery: Delivery) {
         let wait = if let Disposition::Retry { after } = disposition { after } else { Duration::ZERO };
         decide::note(&mut delivery, Lane::Outcome, error.code(), wait);
     }
-    finish(worker, &message.envelope, &record, &disposition, now);
+    let end = end(&disposition);
+    worker.tell_tried(&message.envelope, &result, took, end);
+    if let Some(end) = end {
+        finish(worker, &message.envelope, &record, end, now);
+    }
     decide::settle(delivery, disposition).await;
 }
 
@@ -86,15 +92,19 @@ async fn post(
     result
 }
 
+/// How a callback ended; nothing if it is tried again.
+fn end(disposition: &Disposition) -> Option<CallbackEnd> {
+    match disposition {
+        Disposition::Retry { .. } => None,
+        Disposition::Ack => Some(CallbackEnd::Delivered),
+        Disposition::DeadLetter { reason: Reason::CallbackExpired } => Some(CallbackEnd::Expired),
+        Disposition::DeadLetter { reason: Reason::CallbackUnknown } => Some(CallbackEnd::GaveUp),
+        Disposition::DeadLetter { .. } => Some(CallbackEnd::Rejected),
+    }
+}
+
 /// Counts and logs a trigger that ends here, one way or the other.
-fn finish(worker: &Worker, envelope: &Envelope, record: &Record<'_>, disposition: &Disposition, now: EpochMs) {
-    let end = match disposition {
-        Disposition::Retry { .. } => return,
-        Disposition::Ack => CallbackEnd::Delivered,
-        Disposition::DeadLetter { reason: Reason::CallbackExpired } => CallbackEnd::Expired,
-        Disposition::DeadLetter { reason: Reason::CallbackUnknown } => CallbackEnd::GaveUp,
-        Disposition::DeadLetter { .. } => CallbackEnd::Rejected,
-    };
+fn finish(worker: &Worker, envelope: &Envelope, record: &Record<'_>, end: CallbackEnd, now: EpochMs) {
     let metrics = &worker.metrics;
     metrics.callback_deliveries.get(end).inc();
     metrics.callback_attempts.observe(f64::from(envelope.attempt));

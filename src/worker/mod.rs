@@ -10,13 +10,18 @@ mod lane;
 mod late;
 mod record;
 mod skew;
+mod telling;
 
-pub use self::record::{Figures, Record};
+pub use self::{
+    record::{Figures, Record},
+    telling::Teller,
+};
 
 use std::{collections::HashMap, num::NonZeroU16, sync::Arc, time::Duration};
 
 use serde::Deserialize;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     callback::Callback,
@@ -80,13 +85,20 @@ pub struct Worker {
     metrics: Arc<Metrics>,
     decided: DecidedOutcomes,
     skew: Skew,
+    teller: Option<Teller>,
 }
 
 impl Worker {
     /// Puts the parts together.
     #[must_use]
     pub fn new(profiles: HashMap<String, Profile>, metrics: Arc<Metrics>) -> Self {
-        Self { profiles, metrics, decided: DecidedOutcomes::default(), skew: Skew::default() }
+        Self { profiles, metrics, decided: DecidedOutcomes::default(), skew: Skew::default(), teller: None }
+    }
+
+    /// Lets it tell how it fares and what it decides.
+    #[must_use]
+    pub fn telling(self, teller: Teller) -> Self {
+        Self { teller: Some(teller), ..self }
     }
 }
 
@@ -101,6 +113,9 @@ pub async fn run(
     shutdown: Shutdown,
 ) -> Result<bool, QueueError> {
     let mut lanes = tokio::task::JoinSet::new();
+    let silent = CancellationToken::new();
+    let _silent = silent.clone().drop_guard();
+    tokio::spawn(telling::beat(Arc::clone(&worker), silent));
     for lane in Lane::ALL {
         let slots = config.slots.of(lane);
         let consumer = queue.consumer(lane, slots).await?;

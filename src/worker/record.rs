@@ -11,6 +11,7 @@ use crate::{
     metrics::labels::{CallbackEnd, Label as _},
     outcome::{Meta, Outcome, Status},
     pipeline::Stages,
+    story::Told,
     time::EpochMs,
 };
 
@@ -70,6 +71,8 @@ pub(super) struct Frozen {
     pub(super) status: Status,
     /// The message for the outcome lane.
     pub(super) message: Message,
+    /// What was asked and answered, where somebody wants to know.
+    pub(super) told: Option<Box<Told>>,
 }
 
 /// Freezes an outcome into the message that the outcome lane will hold.
@@ -94,7 +97,7 @@ pub(super) fn freeze(
         ..trigger.clone()
     };
     let message = Message { envelope, body: Bytes::from(serde_json::to_vec(&record)?) };
-    Ok(Frozen { status: outcome.status, message })
+    Ok(Frozen { status: outcome.status, message, told: None })
 }
 
 /// The one log line of a trigger that ended. Ids and figures only.

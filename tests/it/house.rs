@@ -28,7 +28,7 @@ const FLOORS: &[&[&str]] = &[
     &["egress", "http_client", "http_server", "breaker", "oauth"],
     &["callback", "history", "llm", "prompt", "queue"],
     &["dead_letters", "pipeline"],
-    &["admin", "ingress", "simulators", "worker"],
+    &["admin", "console", "ingress", "simulators", "worker"],
     &["config"],
     &["app"],
     &["operator"],

@@ -12,6 +12,7 @@ mod answers;
 mod callbacks;
 mod clocks;
 mod connections;
+mod console;
 mod customer_text;
 mod deploy;
 mod doctor;

@@ -2,6 +2,7 @@
 
 mod check_config;
 mod completions;
+mod console;
 mod dead_letters;
 mod demo;
 mod doctor;
@@ -43,6 +44,8 @@ enum Verb {
     Worker,
     /// Run only the simulated CXone, model gateway and Cognigy, for real processes to talk to.
     Simulate(simulate::Arguments),
+    /// Serve the operators' page alone: how queue and workers fare, dead letters, a playground for templates.
+    Console,
     /// List, show, replay or purge what waits for an operator.
     DeadLetters(dead_letters::Arguments),
     /// Tell what is wrong with a deployment: settings, queue, upstreams, clock; exit code 1 if anything fails.
@@ -72,6 +75,7 @@ fn main() -> ExitCode {
         Verb::Ingress => return serve::run(config, Role::Ingress),
         Verb::Worker => return serve::run(config, Role::Worker),
         Verb::Simulate(arguments) => simulate::run(&arguments),
+        Verb::Console => return console::run(config),
         Verb::CheckConfig(arguments) => return check_config::run(config, &arguments),
         Verb::DeadLetters(arguments) => dead_letters::run(config, &arguments),
         Verb::Doctor(arguments) => doctor::run(config, &arguments),

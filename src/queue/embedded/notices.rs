@@ -50,6 +50,10 @@ impl Notices for EmbeddedNotices {
         }
         reader
     }
+
+    fn is_heard(&self, topic: Topic) -> Option<bool> {
+        Some(self.state.hub.hears(topic) || self.state.others_listen.load(Ordering::Relaxed))
+    }
 }
 
 /// Stores a notice with whatever else is to be stored. Dropped before, it counts as such.

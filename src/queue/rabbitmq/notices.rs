@@ -81,6 +81,10 @@ impl Notices for RabbitNotices {
         }
         reader
     }
+
+    fn is_heard(&self, topic: Topic) -> Option<bool> {
+        self.hub.hears(topic).then_some(true)
+    }
 }
 
 /// Publishes what comes, or drops it.

@@ -65,6 +65,7 @@ impl World {
             ("CFR__INGRESS__LISTEN", "127.0.0.1:0".to_owned()),
             ("CFR__INGRESS__LIMITS__DRAIN_DELAY", "0s".to_owned()),
             ("CFR__ADMIN__LISTEN", "127.0.0.1:0".to_owned()),
+            ("CFR__CONSOLE__LISTEN", "127.0.0.1:0".to_owned()),
             ("CFR__PROFILES__DEFAULT__CALLBACK__EGRESS__ALLOW_PRIVATE_CIDRS", "[\"127.0.0.0/8\"]".to_owned()),
             ("CFR__PROFILES__DEFAULT__CALLBACK__EGRESS__ALLOW_HTTP", "true".to_owned()),
         ]

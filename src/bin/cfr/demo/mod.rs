@@ -59,6 +59,6 @@ async fn play(once: bool, finished: FinishedTriggers) -> anyhow::Result<()> {
 async fn stay(stage: &Stage, signals: &Shutdown) {
     say("\nIt stays up until Ctrl-C. Post a trigger of your own:\n");
     say(&stage.sample_curl());
-    say(&format!("\nmetrics   {}", stage.metrics_url()));
+    say(&format!("\nconsole   {}\nmetrics   {}", stage.console_url(), stage.metrics_url()));
     signals.drain.cancelled().await;
 }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    net::SocketAddr,
     time::{Duration, SystemTime},
 };
 
@@ -19,6 +20,7 @@ use cognigy_fallback_router::{
 };
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::task::JoinHandle;
 
 use super::{
     PATIENCE,
@@ -36,6 +38,8 @@ pub(super) struct Stage {
     client: reqwest::Client,
     finished: FinishedTriggers,
     directory: TempDir,
+    console: SocketAddr,
+    serving: JoinHandle<bool>,
 }
 
 /// What the ingress answered.
@@ -62,7 +66,20 @@ impl Stage {
         })?;
         let secret = Secret::new(secret);
         let worker = None;
-        Ok(Self { simulators, secret, environment, ingress, worker, shutdown, client, finished, directory })
+        let (console, serving) = show(&environment, &ingress, &shutdown).await?;
+        Ok(Self {
+            simulators,
+            secret,
+            environment,
+            ingress,
+            worker,
+            shutdown,
+            client,
+            finished,
+            directory,
+            console,
+            serving,
+        })
     }
 
     /// Lets the worker come.
@@ -78,6 +95,10 @@ impl Stage {
 
     pub(super) fn metrics_url(&self) -> String {
         format!("http://{}/metrics", self.worker.as_ref().unwrap_or(&self.ingress).admin)
+    }
+
+    pub(super) fn console_url(&self) -> String {
+        format!("http://{}/console", self.console)
     }
 
     pub(super) fn queue_place(&self) -> String {
@@ -172,6 +193,7 @@ impl Stage {
             worker.ended().await?;
         }
         self.ingress.ended().await?;
+        self.serving.await?;
         self.simulators.stop().await;
         Ok(())
     }
@@ -181,6 +203,19 @@ async fn start(environment: &BTreeMap<String, String>, role: Role, shutdown: &Sh
     let sources = Sources { file: None, environment: environment.clone() };
     let loaded = config::load(&sources, role)?;
     app::start(&loaded.config, role, shutdown.clone()).await
+}
+
+/// Serves the operators' page.
+async fn show(
+    environment: &BTreeMap<String, String>,
+    ingress: &Running,
+    shutdown: &Shutdown,
+) -> anyhow::Result<(SocketAddr, JoinHandle<bool>)> {
+    let sources = Sources { file: None, environment: environment.clone() };
+    let config = config::load(&sources, Role::Console)?.config;
+    let console = app::show(&config, &ingress.queue, shutdown.drain.clone())?;
+    let (address, serving) = app::serve_console(&config, console, shutdown.clone()).await?;
+    Ok((address, tokio::spawn(serving)))
 }
 
 /// The settings of the demo, as an operator would set them.
@@ -199,6 +234,8 @@ fn environment(simulators: &Simulators, secret: &str, directory: &TempDir) -> BT
         ("CFR__INGRESS__LISTEN", "127.0.0.1:0"),
         ("CFR__INGRESS__LIMITS__DRAIN_DELAY", "0s"),
         ("CFR__ADMIN__LISTEN", "127.0.0.1:0"),
+        ("CFR__CONSOLE__LISTEN", "127.0.0.1:0"),
+        ("CFR__CONSOLE__WRITE", "true"),
         ("CFR__PROFILES__DEFAULT__CALLBACK__EGRESS__ALLOW_HTTP", "true"),
         ("CFR__PROFILES__DEFAULT__CALLBACK__EGRESS__ALLOW_PRIVATE_CIDRS", "[\"127.0.0.0/8\"]"),
     ]
