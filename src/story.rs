@@ -18,7 +18,7 @@ pub const MAX_ANSWERS: usize = 3;
 
 /// One thing that a worker tells.
 #[derive(Clone, Serialize, Deserialize)]
-#[serde(tag = "told", rename_all = "snake_case")]
+#[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Telling {
     /// It lives, and this is how it fares.
     Alive(Heartbeat),
@@ -158,5 +158,47 @@ impl std::fmt::Debug for Told {
 impl std::fmt::Debug for Story {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Story").field("trigger_id", &self.trigger_id).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_told_is_read_as_it_was_told() {
+        let answer = Answer {
+            text: "{}".to_owned(),
+            model: "m".to_owned(),
+            truncated: false,
+            invalid: Some(("empty".to_owned(), vec!["answer: is empty".to_owned()])),
+        };
+        let told = Told { user: "u".to_owned(), answers: vec![answer], ..Told::default() };
+        let story = Story {
+            trigger_id: "t".to_owned(),
+            profile: "default".to_owned(),
+            conversation: "c".to_owned(),
+            accepted_at: EpochMs(1),
+            decided_at: EpochMs(2),
+            status: Status::Success,
+            error: None,
+            stages: vec![("llm".to_owned(), 7)],
+            llm_calls: 1,
+            work_attempts: 1,
+            tokens: Some((3, 4)),
+            cost_usd: Some(0.25),
+            outcome: "{}".to_owned(),
+            told: Some(told.clone()),
+        };
+        let bytes = serde_json::to_vec(&Telling::Decided(Box::new(story))).unwrap();
+        let Telling::Decided(read) = serde_json::from_slice(&bytes).unwrap() else { panic!("something else was told") };
+        assert_eq!((read.told, read.tokens, read.stages), (Some(told), Some((3, 4)), vec![("llm".to_owned(), 7)]));
+    }
+
+    #[test]
+    fn a_long_text_is_cut_between_characters() {
+        assert_eq!(cut("short"), "short");
+        let text = cut(&"ä".repeat(MAX_TEXT));
+        assert!(text.len() <= MAX_TEXT + '…'.len_utf8() && text.ends_with('…'));
     }
 }

@@ -97,12 +97,13 @@ fn replayer(config: &Config, profile: &config::Profile) -> anyhow::Result<Replay
 /// what a trigger brings, and count nothing of what workers count.
 pub(super) fn console(config: &Config, queue: Arc<dyn Queue>) -> anyhow::Result<console::Parts> {
     let metrics = Arc::new(Metrics::new("console")?);
+    let breakers = Breakers::new(Arc::clone(&metrics));
     let bot = |(name, profile): (&String, &config::Profile)| {
         let mut profile = profile.clone();
         profile.history.provider = history::Provider::Inline;
         let bot = console::Bot {
             replayer: replayer(config, &profile).with_context(|| format!("profiles.{name}"))?,
-            pipeline: build_pipeline(config, &profile, &metrics).map_err(|error| format!("{error:#}")),
+            pipeline: build_pipeline(config, &profile, &breakers, &metrics).map_err(|error| format!("{error:#}")),
             deadline: profile.deadline,
         };
         Ok((name.clone(), bot))

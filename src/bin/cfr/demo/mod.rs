@@ -7,7 +7,7 @@ mod stage;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use cognigy_fallback_router::shutdown::Shutdown;
+use cognigy_fallback_router::{shutdown::Shutdown, simulators::CallbackAnswer};
 
 use self::{finished::FinishedTriggers, scenes::SCENES, stage::Stage};
 use crate::say;
@@ -48,11 +48,26 @@ async fn play(once: bool, finished: FinishedTriggers) -> anyhow::Result<()> {
         }
     }
     if !once {
+        leave_dead_letters(&stage).await?;
         stay(&stage, &signals).await;
     }
     stage.clear().await?;
     anyhow::ensure!(failed == 0, "{failed} of {} did not end as they should", SCENES.len());
     say(&format!("\nall {} ended as they should", SCENES.len()));
+    Ok(())
+}
+
+/// Leaves something to do in the console.
+async fn leave_dead_letters(stage: &Stage) -> anyhow::Result<()> {
+    const LEFT: [&str; 3] =
+        ["Can I change my delivery date?", "My invoice is wrong", "Please call me back about my contract"];
+    stage.simulators.cognigy.answer_next(LEFT.len(), CallbackAnswer::Status(410));
+    for message in LEFT {
+        let answer = stage.post(&scenes::trigger(message), true).await?;
+        let id = answer.body["triggerId"].as_str().context("a trigger was not accepted")?;
+        stage.dead_letter(id).await?;
+    }
+    say(&format!("\n{} more outcomes wait among the dead letters: replay them in the console.", LEFT.len()));
     Ok(())
 }
 

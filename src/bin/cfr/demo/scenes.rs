@@ -78,14 +78,7 @@ impl Scene {
     }
 
     fn trigger(&self) -> Value {
-        json!({
-            "conversationId": format!("demo-{:08x}", rand::random::<u32>()),
-            "userId": "user-external-9876",
-            "lastMessage": self.message,
-            "confidenceScore": 0.42,
-            "detectedIntent": "fallback",
-            "metadata": {"channel": "webchat"},
-        })
+        trigger(self.message)
     }
 
     async fn accepted(&self, stage: &Stage, trigger: &Value) -> anyhow::Result<String> {
@@ -136,6 +129,18 @@ impl Scene {
         ensure!(stage.simulators.llm.calls() == calls, "the model was asked again");
         Ok(())
     }
+}
+
+/// A trigger with this message, of a conversation of its own.
+pub(super) fn trigger(message: &str) -> Value {
+    json!({
+        "conversationId": format!("demo-{:08x}", rand::random::<u32>()),
+        "userId": "user-external-9876",
+        "lastMessage": message,
+        "confidenceScore": 0.42,
+        "detectedIntent": "fallback",
+        "metadata": {"channel": "webchat"},
+    })
 }
 
 /// Waits for the outcome of a trigger, shows it, and compares.
