@@ -10,6 +10,7 @@ use super::{
     Console,
     access::Visitor,
     fleet::{STEPS, Seen, Step},
+    outcomes,
     page::{self, Part, count},
     replay,
 };
@@ -51,6 +52,7 @@ pub(super) async fn fragment(console: &Console) -> Markup {
             h2 id="breakers" { "Circuit breakers" }
             (breakers(&heard))
         }
+        (outcomes::latest(console))
     }
 }
 
@@ -63,7 +65,7 @@ fn vitals(depths: Result<&Depths, &QueueError>, heard: &[&Seen], steps: &[Step])
                 (vital("Ready", depths.work + depths.late, "triggers to decide", ""))
                 (vital("Unacked", in_hand, "in workers' hands", ""))
                 (vital("Callbacks", depths.outcome, "outcomes to post", ""))
-                (vital("Delayed", depths.delayed, "waiting for another try", ""))
+                (vital("Delayed", depths.delayed, "for another try", ""))
                 div class={ "vital" @if depths.dead > 0 { " bad" } } {
                     dt { a href="/console/dead-letters" { "Dead letters" } }
                     dd { (count(depths.dead)) small { "waiting for you" } }

@@ -22,6 +22,9 @@ use super::{
 };
 use crate::{outcome::Status, time::EpochMs};
 
+/// Outcomes on the first page.
+const LATEST: usize = 6;
+
 #[derive(Deserialize)]
 pub(super) struct Which {
     #[serde(default)]
@@ -64,6 +67,20 @@ fn nothing(wanted: Option<&str>) -> Markup {
         p class="empty" {
             @if wanted.is_some() { "None of the last outcomes has this reason." }
             @else { "No outcome yet. Workers tell of them while this page's process runs; on RabbitMQ only with console.stories = true in the workers' settings." }
+        }
+    }
+}
+
+/// The last few, for those who look at the page as a whole.
+pub(super) fn latest(console: &Console) -> Markup {
+    let recent = console.recent();
+    let entries: Vec<_> = recent.with(None).take(LATEST).collect();
+    html! {
+        @if !entries.is_empty() {
+            section aria-labelledby="latest" {
+                h2 id="latest" { "Latest outcomes" small { a href="/console/outcomes" { "all of them" } } }
+                (table(&entries))
+            }
         }
     }
 }

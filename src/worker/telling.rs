@@ -20,7 +20,9 @@ use crate::{
         Metrics,
         labels::{CallbackEnd, Label as _, OutcomeStatus, Status, Upstream},
     },
+    pipeline,
     queue::notice::{LONGEST_NOTICE, Notice, Notices, Topic},
+    redaction::RedactionRules,
     story::{CallbackTry, Heartbeat, Slots, Story, Telling},
     time::EpochMs,
 };
@@ -75,7 +77,10 @@ impl Worker {
     /// Tells how a trigger was decided.
     pub(super) fn tell_decided(&self, trigger: &Envelope, outcome: &Frozen) {
         let Some(teller) = self.teller.as_ref().filter(|teller| teller.is_heard()) else { return };
-        let Some(story) = story(trigger, outcome) else { return };
+        let Some(mut story) = story(trigger, outcome) else { return };
+        if let Some(profile) = self.profiles.get(&trigger.profile) {
+            story.outcome = redacted(&story.outcome, &profile.pipeline.redaction);
+        }
         let mut telling = Telling::Decided(Box::new(story));
         if !teller.tell(Topic::Story, &telling)
             && let Telling::Decided(story) = &mut telling
@@ -138,6 +143,13 @@ fn heartbeat(teller: &Teller, metrics: &Metrics) -> Heartbeat {
         circuits: metrics.circuits.counts().into_iter().map(circuits).collect(),
         outcomes: Status::ALL.iter().map(stored).collect(),
     }
+}
+
+/// An outcome may have values in it again that were masked before a model saw them; they are for its receiver alone.
+fn redacted(outcome: &str, rules: &RedactionRules) -> String {
+    let mut value = serde_json::from_str(outcome).unwrap_or_default();
+    pipeline::redact(&mut value, rules);
+    value.to_string()
 }
 
 fn story(trigger: &Envelope, outcome: &Frozen) -> Option<Story> {

@@ -110,7 +110,8 @@ fn ran(console: &Console, visitor: &Visitor, attempt: &Attempt, decided: &Decide
             div class="card stack" {
                 p { (status(outcome.status)) " " @if let Some(error) = outcome.error { b { (error) } }
                     @if let Some(usage) = outcome.meta.usage { " " (usage.prompt_tokens) " + " (usage.completion_tokens) " tokens" }
-                    " · " (outcome.meta.attempts.llm) " model calls · " (cost(outcome.meta.cost_usd)) }
+                    " · model calls: " (outcome.meta.attempts.llm)
+                    @if outcome.meta.cost_usd.is_some() { " · " (cost(outcome.meta.cost_usd)) } }
                 (stages::bar(&times, stages::total(&times)))
                 (stages::legend(&times))
             }

@@ -256,7 +256,10 @@ fn replayed(app: &TestApp, directory: &str, path: &std::path::Path, case: &Value
     other["expected"]["decision"]["classified_intent"] = json!("refund");
     std::fs::write(path, other.to_string()).unwrap();
     let problem = cognigy_fallback_router::app::replay_cases(&config, None).unwrap_err().to_string();
-    assert!(problem.contains("case reset") && problem.contains("\"refund\" and is now \"password_reset\""), "{problem}");
+    assert!(
+        problem.contains("case reset") && problem.contains("\"refund\" and is now \"password_reset\""),
+        "{problem}"
+    );
     std::fs::write(path, case.to_string()).unwrap();
 }
 
