@@ -104,7 +104,7 @@ fn row(entry: &Entry, now: EpochMs, most: u64) -> Markup {
     html! {
         tr {
             td data-label="Trigger" { a href=(path(&story.trigger_id)) { (page::short(&story.trigger_id)) } }
-            td data-label="Outcome" { (status(story.status)) @if let Some(error) = &story.error { small { (error) } } }
+            td data-label="Outcome" { (status(story.status)) @if let Some(error) = story.error.as_deref().filter(|error| *error != story.status.as_str()) { small { (error) } } }
             td data-label="Decided" { (page::ago(story.decided_at, now)) }
             td data-label="Time" class="time" {
                 (page::span(Duration::from_micros(stages::total(&story.stages))))

@@ -126,7 +126,7 @@ async function pictures(browser, origin) {
   const shots = [
     ["now", "/console"], ["outcomes", "/console/outcomes"], ["story", null], ["dead-letters", "/console/dead-letters"], ["playground", "/console/playground"],
   ];
-  for (const [scheme, viewport] of [["light", { width: 1280, height: 860 }], ["dark", { width: 1280, height: 860 }], ["narrow", { width: 320, height: 900 }]]) {
+  for (const [scheme, viewport] of [["light", { width: 1120, height: 760 }], ["dark", { width: 1120, height: 760 }], ["narrow", { width: 320, height: 900 }]]) {
     const page = await open(browser, { colorScheme: scheme === "dark" ? "dark" : "light", viewport });
     for (const [name, path] of shots) {
       if (path) await page.goto(origin + path);
@@ -137,11 +137,12 @@ async function pictures(browser, origin) {
         await page.getByText("lastMessage").first().waitFor();
       }
       if (name === "now") await page.getByText("1 alive").waitFor();
+      await page.evaluate(() => scrollTo(0, 0));
       if (name === "playground") {
         await page.getByRole("button", { name: "Run", exact: true }).click();
         await page.getByText("Callback body").waitFor();
       }
-      await page.screenshot({ path: join(PICTURES, `${name}-${scheme}.png`), fullPage: scheme !== "narrow" && name !== "playground" && name !== "story" });
+      await page.screenshot({ path: join(PICTURES, `${name}-${scheme}.png`) });
     }
     await page.context().close();
   }
