@@ -126,7 +126,7 @@ async function pictures(browser, origin) {
   const shots = [
     ["now", "/console"], ["outcomes", "/console/outcomes"], ["story", null], ["dead-letters", "/console/dead-letters"], ["playground", "/console/playground"],
   ];
-  for (const [scheme, viewport] of [["light", { width: 1120, height: 760 }], ["dark", { width: 1120, height: 760 }], ["narrow", { width: 320, height: 900 }]]) {
+  for (const [scheme, viewport] of [["light", { width: 1120, height: 720 }], ["dark", { width: 1120, height: 720 }], ["narrow", { width: 320, height: 900 }]]) {
     const page = await open(browser, { colorScheme: scheme === "dark" ? "dark" : "light", viewport });
     for (const [name, path] of shots) {
       if (path) await page.goto(origin + path);
