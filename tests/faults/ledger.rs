@@ -141,8 +141,9 @@ pub(crate) async fn settle(accepted: &Accepted, outside: &Outside, deployment: &
         }
         assert!(
             began.elapsed() < PATIENCE,
-            "after {PATIENCE:?} {missing} accepted triggers are neither at the sink nor dead: {:?}",
-            queue.depths().await
+            "after {PATIENCE:?} {missing} accepted triggers are neither at the sink nor dead: {:?}; {}",
+            queue.depths().await,
+            deployment.told_by_workers().await
         );
         tokio::time::sleep(Duration::from_millis(100)).await;
     }

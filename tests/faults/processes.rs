@@ -199,6 +199,18 @@ impl Deployment {
         Some((response.status().as_u16(), response.text().await.ok()?))
     }
 
+    /// What the running workers hold, for the words of a row that failed.
+    pub(crate) async fn told_by_workers(&self) -> String {
+        let mut told = String::new();
+        for number in 0..self.workers.len() {
+            let (ready, metrics) = (self.worker_says(number, "/readyz").await, self.worker_says(number, "/metrics").await);
+            let metrics = metrics.map(|(_, text)| text).unwrap_or_default();
+            let held: Vec<_> = metrics.lines().filter(|line| line.starts_with("cfr_worker_in_flight{")).collect();
+            told.push_str(&format!("worker {number}: {ready:?}, {}; ", held.join(", ")));
+        }
+        told
+    }
+
     /// What the running workers count that may have been done twice: acknowledgements and confirms that did not come,
     /// deliveries that came back, and (if asked for) posts whose answer did not come in time.
     pub(crate) async fn doubts(&self, posts: bool) -> usize {
