@@ -203,7 +203,8 @@ impl Deployment {
     pub(crate) async fn told_by_workers(&self) -> String {
         let mut told = String::new();
         for number in 0..self.workers.len() {
-            let (ready, metrics) = (self.worker_says(number, "/readyz").await, self.worker_says(number, "/metrics").await);
+            let (ready, metrics) =
+                (self.worker_says(number, "/readyz").await, self.worker_says(number, "/metrics").await);
             let metrics = metrics.map(|(_, text)| text).unwrap_or_default();
             let held: Vec<_> = metrics.lines().filter(|line| line.starts_with("cfr_worker_in_flight{")).collect();
             told.push_str(&format!("worker {number}: {ready:?}, {}; ", held.join(", ")));
