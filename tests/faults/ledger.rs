@@ -10,10 +10,11 @@ use std::{
 use crate::{
     outside::{Arrival, Outside},
     processes::Deployment,
+    rows::setting,
 };
 
-/// Longest wait for what was accepted to come out. Nothing waits that long unless it is lost.
-const PATIENCE: Duration = Duration::from_secs(300);
+/// Longest wait, in seconds, for what was accepted to come out. Nothing waits that long unless it is lost.
+const PATIENCE: u64 = 300;
 
 /// Ids that were answered 202, and when first.
 #[derive(Clone, Default)]
@@ -125,7 +126,7 @@ impl fmt::Display for Figures {
 /// Waits until every accepted trigger is at the sink or among the dead letters and the queue is idle, then checks.
 pub(crate) async fn settle(accepted: &Accepted, outside: &Outside, deployment: &Deployment, bounds: Bounds) -> Figures {
     let queue = &deployment.queue;
-    let began = Instant::now();
+    let (began, patience) = (Instant::now(), Duration::from_secs(setting("PATIENCE", PATIENCE)));
     let mut idle_since = None;
     loop {
         let missing = accepted.ids().difference(&outside.acknowledged()).count();
@@ -140,8 +141,8 @@ pub(crate) async fn settle(accepted: &Accepted, outside: &Outside, deployment: &
             (true, Some(_)) => {}
         }
         assert!(
-            began.elapsed() < PATIENCE,
-            "after {PATIENCE:?} {missing} accepted triggers are neither at the sink nor dead: {:?}; {}",
+            began.elapsed() < patience,
+            "after {patience:?} {missing} accepted triggers are neither at the sink nor dead: {:?}; {}",
             queue.depths().await,
             deployment.told_by_workers().await
         );

@@ -124,7 +124,7 @@ pub(crate) const SLOTS: usize = 64;
 const PATIENT: Duration = Duration::from_secs(60);
 
 #[expect(clippy::disallowed_methods, reason = "a test program has no settings")]
-fn setting<T: std::str::FromStr>(name: &str, otherwise: T) -> T {
+pub(crate) fn setting<T: std::str::FromStr>(name: &str, otherwise: T) -> T {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise)
 }
 
