@@ -75,9 +75,11 @@ pub(super) async fn consumer_timeout() -> Figures {
     let outside = Outside::start().await;
     outside.model(Model::Answers(200, 150_000));
     let settings = [("CFR__PROFILES__DEFAULT__LLM__ATTEMPT_TIMEOUT", "200s")];
-    let deployment = Deployment::start(On::RabbitMq, &outside, 1, &settings).await;
-    // It is looked at once a minute.
+    let mut deployment = Deployment::prepare(On::RabbitMq, &outside, &settings).await;
+    // A channel keeps what it found when it was opened, and looks at it once a minute.
     deployment.node().eval("application:set_env(rabbit, consumer_timeout, 10000).").await;
+    deployment.add_ingress().await;
+    deployment.add_workers(1).await;
     let sent = load(&deployment, 20).send().await;
     let asked = outside.calls();
     until("the model is asked", async || outside.calls() >= asked.max(20)).await;

@@ -145,13 +145,13 @@ async fn pause(seconds: f64) {
 
 /// Waits for a fact, for so long that only a fact that never comes ends it.
 async fn until<F: Future<Output = bool>>(what: &str, mut is_so: impl FnMut() -> F) {
-    for _ in 0..600 {
+    for _ in 0..1500 {
         if is_so().await {
             return;
         }
         pause(0.2).await;
     }
-    panic!("not within two minutes: {what}");
+    panic!("not within five minutes: {what}");
 }
 
 fn load(deployment: &Deployment, count: usize) -> Load {
