@@ -49,9 +49,25 @@ impl SafeAnswers {
     /// # Errors
     /// [`SafeAnswerError`], for the first setting that cannot be used.
     pub fn new(overrides: BTreeMap<String, String>, default_language: &str) -> Result<Self, SafeAnswerError> {
-        let mut by_language: BTreeMap<_, _> =
-            BUILT_IN.iter().map(|(language, answer)| ((*language).to_owned(), Cow::Borrowed(*answer))).collect();
-        for (language, answer) in overrides {
+        let built_in = BUILT_IN.iter().map(|(language, answer)| ((*language).to_owned(), Cow::Borrowed(*answer)));
+        Self::over(built_in.collect(), overrides, default_language)
+    }
+
+    /// Only these sentences, whatever they say: [`SafeAnswers::pick`] finds the right one. One of them must serve
+    /// `default_language`.
+    ///
+    /// # Errors
+    /// As [`SafeAnswers::new`].
+    pub fn of_sentences(sentences: BTreeMap<String, String>, default_language: &str) -> Result<Self, SafeAnswerError> {
+        Self::over(BTreeMap::new(), sentences, default_language)
+    }
+
+    fn over(
+        mut by_language: BTreeMap<String, Cow<'static, str>>,
+        sentences: BTreeMap<String, String>,
+        default_language: &str,
+    ) -> Result<Self, SafeAnswerError> {
+        for (language, answer) in sentences {
             if answer.trim().is_empty() || answer.chars().count() > MAX_CHARACTERS {
                 return Err(SafeAnswerError::Length(language));
             }

@@ -19,9 +19,9 @@ use crate::{
     config::{self, Backend, Config, Loaded, Role, Sources},
     console::{self, Console},
     http_server::{self, Tls},
-    ingress::Ingress,
+    ingress::{Answers, Ingress},
     metrics::Metrics,
-    queue::{self, Limits, Queue},
+    queue::{self, Limits, Queue, notice::Topic},
     shutdown::Shutdown,
     telemetry,
     time::EpochMs,
@@ -131,11 +131,17 @@ pub async fn start(config: &Config, role: Role, shutdown: Shutdown) -> anyhow::R
         let since = EpochMs::from(SystemTime::now()).minus(config.ingress.known_for);
         let accepted = queue.accepted_since(since).await.unwrap_or_default();
         let ingress = Ingress::new(&config.ingress, profiles, queue.publisher(), accepted, Arc::clone(&metrics));
+        let ingress = ingress.with_notices(queue.notices());
+        let ingress = match answers(config, &queue, &shutdown, &metrics) {
+            Some(answers) => ingress.with_answers(answers),
+            None => ingress,
+        };
         services.ingress(listener, tls, config, ingress);
     }
     if let Some(profiles) = worker_profiles {
         let teller = Teller::new(queue.notices(), config.console.stories);
-        services.worker(config, Worker::new(profiles, metrics).telling(teller));
+        let worker = Worker::new(profiles, metrics).with_notices(queue.notices()).telling(teller);
+        services.worker(config, worker);
     }
     let console = if role.shows() && config.console.enabled {
         services.console(config, show(config, &queue, shutdown.drain.clone())?).await?
@@ -171,6 +177,24 @@ pub async fn serve_console(
     let address = listener.local_addr()?;
     let router = console::router(console);
     Ok((address, http_server::serve_tls(listener, tls, router, console::LIMITS, shutdown)))
+}
+
+/// What is known of the triggers that may be asked for; nothing where no profile lets them be.
+fn answers(
+    config: &Config,
+    queue: &Arc<dyn Queue>,
+    shutdown: &Shutdown,
+    metrics: &Arc<Metrics>,
+) -> Option<Arc<Answers>> {
+    let asked = config.profiles.iter().filter(|(_, profile)| profile.poll).map(|(name, _)| name.clone());
+    let profiles: Vec<_> = asked.collect();
+    if profiles.is_empty() {
+        return None;
+    }
+    let answers = Answers::new(config.ingress.answers, profiles, shutdown.drain.clone(), Arc::clone(metrics));
+    // It ends when the queue is closed.
+    tokio::spawn(Arc::clone(&answers).listen(queue.notices().subscribe(&[Topic::Outcome])));
+    Some(answers)
 }
 
 async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {

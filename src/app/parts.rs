@@ -138,7 +138,11 @@ pub(super) fn ingress_profiles(config: &Config) -> anyhow::Result<HashMap<String
             .with_context(|| format!("profiles.{name}.callback"))?;
         let (threshold, deadline) = (profile.threshold, profile.deadline);
         let rate = profile.webhook.rate.map(ingress::Rate::new);
-        Ok((name.clone(), ingress::Profile { verifier, threshold, deadline, egress, rate }))
+        let demands = callback::Demands::of(&profile.callback);
+        Ok((
+            name.clone(),
+            ingress::Profile { verifier, threshold, deadline, egress, rate, supersede: profile.supersede, demands },
+        ))
     };
     config.profiles.iter().map(profile).collect()
 }
@@ -167,7 +171,13 @@ fn worker_profile(
 ) -> anyhow::Result<worker::Profile> {
     let pipeline = build_pipeline(config, profile, breakers, metrics)?;
     let callback = callback::connect(&profile.callback, metrics).context("callback")?;
-    Ok(worker::Profile { pipeline, callback, callback_max_age: profile.callback.max_age })
+    Ok(worker::Profile {
+        pipeline,
+        callback,
+        callback_max_age: profile.callback.max_age,
+        poll: profile.poll,
+        supersede: profile.supersede,
+    })
 }
 
 fn build_pipeline(

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
 use async_trait::async_trait;
-use http::header::CONTENT_TYPE;
+use http::{HeaderMap, header::CONTENT_TYPE};
 use url::Url;
 
 use super::{Callback, CallbackError, Config, StoredOutcome};
@@ -22,6 +22,7 @@ const ANSWER_LIMIT: usize = 64 * 1024;
 /// Posts outcomes of one profile.
 pub(super) struct Webhook {
     client: reqwest::Client,
+    headers: HeaderMap,
     egress: Egress,
     signer: Signer,
     limits: Limits,
@@ -39,6 +40,7 @@ impl Webhook {
         };
         Ok(Self {
             client: http_client::build_resolving(&client, egress.resolver())?,
+            headers: super::headers(&config.headers)?,
             signer: Signer::new(&config.secrets).context("a callback secret")?,
             limits: Limits { time: config.timeout, body: ANSWER_LIMIT },
             egress,
@@ -63,6 +65,7 @@ impl Callback for Webhook {
         let request = self
             .client
             .post(self.target(outcome)?)
+            .headers(self.headers.clone())
             .header(CONTENT_TYPE, "application/json")
             .header("webhook-timestamp", now.seconds())
             .header("webhook-signature", self.signer.standard(&id, now, &outcome.body))

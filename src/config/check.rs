@@ -6,6 +6,7 @@ use super::{Backend, Config, Profile, Role, check_history};
 use crate::{
     callback::Mode,
     egress::Egress,
+    safe_answer::SafeAnswers,
     secret::Secret,
     signature::{Scheme, Signer, Verifier, weak},
 };
@@ -75,6 +76,10 @@ fn numbers(config: &Config, notes: &mut Notes<'_>) {
         );
     }
     notes.within("ingress.known_most", ingress.known_most, 0, 10_000_000);
+    notes.within("ingress.answers.kept_for", ingress.answers.kept_for, s(1), s(3600));
+    notes.within("ingress.answers.most", ingress.answers.most, 1, 1_000_000);
+    notes.within("ingress.answers.bytes", ingress.answers.bytes, 1 << 20, 1 << 32);
+    notes.within("ingress.answers.held", ingress.answers.held, 0, 1_000_000);
     notes.within("ingress.limits.connections", ingress.limits.connections, 1, 1_000_000);
     notes.within("ingress.limits.header_timeout", ingress.limits.header_timeout, s(1), s(120));
     notes.within("ingress.limits.idle_timeout", ingress.limits.idle_timeout, s(1), s(3600));
@@ -154,10 +159,19 @@ fn webhook(profile: &Profile, key: &dyn Fn(&str) -> String, notes: &mut Notes<'_
 
 fn callback(profile: &Profile, role: Role, key: &dyn Fn(&str) -> String, notes: &mut Notes<'_>) {
     let callback = &profile.callback;
+    if callback.cognigy.thinking.is_some() && !callback.mode.is_cognigy() {
+        notes
+            .warning(&key("callback.cognigy.thinking"), "has no effect: only the modes of Cognigy can tell a customer");
+    }
     if callback.mode == Mode::None {
+        if !profile.poll {
+            notes.problem(&key("poll"), "is false and callback.mode \"none\", so nobody could be answered");
+        }
         return;
     }
-    if callback.url.is_none() && callback.egress.allow_hosts.is_empty() {
+    if callback.mode.is_cognigy() {
+        cognigy(profile, key, notes);
+    } else if callback.url.is_none() && callback.egress.allow_hosts.is_empty() {
         let sentence = "neither a URL nor callback.egress.allow_hosts is set, so nobody could be answered; \
                         one of the two, or callback.mode = \"none\", would be right";
         notes.problem(&key("callback.url"), sentence);
@@ -181,6 +195,48 @@ fn callback(profile: &Profile, role: Role, key: &dyn Fn(&str) -> String, notes: 
         }
         Ok(_) => {}
     }
+}
+
+fn cognigy(profile: &Profile, key: &dyn Fn(&str) -> String, notes: &mut Notes<'_>) {
+    let callback = &profile.callback;
+    let own = &callback.cognigy;
+    if callback.url.is_none() {
+        let sentence = "is not set; an endpoint's URL without its token, such as https://endpoint-trial.cognigy.ai, \
+                        would be right";
+        notes.problem(&key("callback.url"), sentence);
+    }
+    if callback.url.as_deref().is_some_and(ends_with_token) {
+        let sentence = "ends with the token of an endpoint; only what stands before it would be right, because each trigger \
+                        brings its own";
+        notes.problem(&key("callback.url"), sentence);
+    }
+    if !callback.egress.allow_hosts.is_empty() {
+        let sentence =
+            "is set; in the modes of Cognigy the settings alone say where the token goes, so it must be empty";
+        notes.problem(&key("callback.egress.allow_hosts"), sentence);
+    }
+    notes.within(&key("callback.cognigy.session_life"), own.session_life, s(1), s(7 * 24 * 3600));
+    if own.reroute && callback.mode == Mode::CognigyNotify {
+        notes.warning(&key("callback.cognigy.reroute"), "has no effect in mode cognigy-notify, which runs no flow");
+    }
+    let key_needed = callback.mode == Mode::CognigyManagement;
+    if key_needed && own.management.api_key.as_ref().is_none_or(Secret::is_blank) {
+        notes.problem(&key("callback.cognigy.management.api_key"), "is not set; the management API asks for it");
+    }
+    if let Some(thinking) = &own.thinking {
+        let key = key("callback.cognigy.thinking");
+        notes.within(&format!("{key}.after"), thinking.after, Duration::from_millis(100), s(300));
+        let language = if thinking.language.is_empty() { &profile.language } else { &thinking.language };
+        if let Err(error) = SafeAnswers::of_sentences(thinking.sentences.clone(), language) {
+            notes.problem(&format!("{key}.sentences"), error);
+        }
+    }
+}
+
+/// True for an endpoint's whole URL, as Cognigy's own interface shows it.
+fn ends_with_token(url: &str) -> bool {
+    let last = url.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+    last.len() >= 32 && last.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 fn upstreams(profile: &Profile, key: &dyn Fn(&str) -> String, notes: &mut Notes<'_>) {

@@ -12,6 +12,10 @@ use crate::{
 /// The settings of one bot.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Profile {
+    /// Outcomes can be waited for (`Prefer: wait`) and asked for (`GET /v1/triggers`).
+    pub poll: bool,
+    /// A trigger that still waits is given up (`superseded`) when its customer writes again.
+    pub supersede: bool,
     /// Scores above this are refused.
     pub threshold: f64,
     /// From acceptance until the answer is worthless.
@@ -74,7 +78,9 @@ impl Profile {
     #[must_use]
     pub fn secrets(&self) -> Vec<Secret> {
         let single = self.llm.api_key.iter().chain(self.history.secrets());
+        let single = single.chain(&self.callback.cognigy.management.api_key);
         let lists = self.webhook.secrets.iter().chain(&self.callback.secrets).chain(self.llm.headers.values());
+        let lists = lists.chain(self.callback.headers.values());
         single.chain(lists).cloned().collect()
     }
 
@@ -83,6 +89,11 @@ impl Profile {
         self.history.complete();
         if self.callback.secrets.is_empty() {
             self.callback.secrets.clone_from(&self.webhook.secrets);
+        }
+        if let Some(thinking) = &mut self.callback.cognigy.thinking
+            && thinking.language.is_empty()
+        {
+            thinking.language.clone_from(&self.language);
         }
     }
 }

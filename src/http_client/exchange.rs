@@ -73,6 +73,15 @@ impl fmt::Debug for Answer {
     }
 }
 
+/// Why there is no answer, and whether the other side may have had the request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unanswered {
+    /// Why.
+    pub error: UpstreamError,
+    /// False when it certainly was not sent: there was no connection to send it on.
+    pub sent: bool,
+}
+
 /// Sends a request and reads the answer within `limits`. It is counted and timed under `upstream`; a body that cannot be
 /// read is only an error to those who ask for it, because a status that arrived is an answer.
 ///
@@ -84,20 +93,36 @@ pub async fn exchange(
     upstream: Upstream,
     metrics: &Metrics,
 ) -> Result<Answer, UpstreamError> {
+    exchange_noting(request, limits, upstream, metrics).await.map_err(|unanswered| unanswered.error)
+}
+
+/// Does the same as [`exchange`], and says of a failure whether repeating it could do things twice.
+///
+/// # Errors
+/// When no status came at all.
+pub async fn exchange_noting(
+    request: reqwest::RequestBuilder,
+    limits: Limits,
+    upstream: Upstream,
+    metrics: &Metrics,
+) -> Result<Answer, Unanswered> {
     let begun = Instant::now();
     let result = send(request.timeout(limits.time), limits.body).await;
     metrics.upstream_duration.get(upstream).observe(begun.elapsed().as_secs_f64());
     let label = match &result {
         Ok(Answer { status, body: Err(error), .. }) if status.is_success() => error.status_label(),
         Ok(answer) => status_label(answer.status.as_u16()),
-        Err(error) => error.status_label(),
+        Err(unanswered) => unanswered.error.status_label(),
     };
     metrics.upstream_requests.get(upstream, label).inc();
     result
 }
 
-async fn send(request: reqwest::RequestBuilder, limit: usize) -> Result<Answer, UpstreamError> {
-    let mut response = request.send().await.map_err(|error| UpstreamError::from_reqwest(&error))?;
+async fn send(request: reqwest::RequestBuilder, limit: usize) -> Result<Answer, Unanswered> {
+    let mut response = request.send().await.map_err(|error| {
+        let sent = !(error.is_connect() || error.is_builder());
+        Unanswered { error: UpstreamError::from_reqwest(&error), sent }
+    })?;
     let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
     let body = read_limited(response, limit).await;
     Ok(Answer { status, headers, body })

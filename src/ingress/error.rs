@@ -20,8 +20,8 @@ use crate::{
 pub(super) enum Rejection {
     /// No such path or profile.
     NotFound,
-    /// Not a POST.
-    MethodNotAllowed,
+    /// Another method than this one.
+    MethodNotAllowed(&'static str),
     /// The body is over the limit, in bytes.
     TooLarge(usize),
     /// A content type or encoding that is not taken; the text says which would be.
@@ -58,7 +58,7 @@ impl Rejection {
     fn status(&self) -> StatusCode {
         match self {
             Self::NotFound => StatusCode::NOT_FOUND,
-            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMedia(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
@@ -73,7 +73,7 @@ impl Rejection {
     fn title(&self) -> (&'static str, &'static str) {
         match self {
             Self::NotFound => ("urn:cfr:problem:not-found", "Not found"),
-            Self::MethodNotAllowed => ("urn:cfr:problem:method-not-allowed", "Method not allowed"),
+            Self::MethodNotAllowed(_) => ("urn:cfr:problem:method-not-allowed", "Method not allowed"),
             Self::TooLarge(_) => ("urn:cfr:problem:too-large", "Body too large"),
             Self::UnsupportedMedia(_) => ("urn:cfr:problem:unsupported-media-type", "Unsupported media type"),
             Self::BodyTimeout => ("urn:cfr:problem:body-timeout", "Body not received in time"),
@@ -88,7 +88,7 @@ impl Rejection {
     fn detail(&self) -> String {
         match self {
             Self::NotFound => "There is no such path or profile.".to_owned(),
-            Self::MethodNotAllowed => "Triggers are posted.".to_owned(),
+            Self::MethodNotAllowed(allowed) => format!("Only {allowed} is allowed here."),
             Self::TooLarge(limit) => format!("A trigger has at most {limit} bytes."),
             Self::UnsupportedMedia(wanted) => (*wanted).to_owned(),
             Self::BodyTimeout => "The body did not arrive in time.".to_owned(),
@@ -133,8 +133,8 @@ impl IntoResponse for Rejection {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         match &self {
-            Self::MethodNotAllowed => {
-                headers.insert(header::ALLOW, HeaderValue::from_static("POST"));
+            Self::MethodNotAllowed(allowed) => {
+                headers.insert(header::ALLOW, HeaderValue::from_static(allowed));
             }
             Self::RateLimited(wait) => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from(whole_seconds(*wait)));
@@ -170,5 +170,9 @@ pub(super) async fn no_such_path() -> Rejection {
 }
 
 pub(super) async fn only_post() -> Rejection {
-    Rejection::MethodNotAllowed
+    Rejection::MethodNotAllowed("POST")
+}
+
+pub(super) async fn only_get() -> Rejection {
+    Rejection::MethodNotAllowed("GET")
 }

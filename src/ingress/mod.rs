@@ -1,28 +1,38 @@
 //! The ingress: signed triggers in, `202` only after the queue has confirmed them.
 
+mod answers;
 mod error;
 mod known;
+mod polls;
+mod prefer;
 mod rate;
 mod signed;
 mod triggers;
 
 use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::{Router, routing::post};
+use axum::{
+    Router,
+    routing::{get, post},
+};
 use serde::Deserialize;
 
 use crate::{
+    callback::Demands,
     egress::Egress,
     http_server::{Limits, TlsFiles},
     metrics::Metrics,
-    queue::Publisher,
+    queue::{Publisher, notice::Notices},
     signature::Verifier,
     time::EpochMs,
     trigger::TriggerId,
 };
 
 use self::known::KnownTriggers;
-pub use self::rate::{Rate, RateConfig};
+pub use self::{
+    answers::{AnswerLimits, Answers},
+    rate::{Rate, RateConfig},
+};
 
 /// Settings of the ingress.
 #[derive(Clone, Debug, Deserialize)]
@@ -39,6 +49,8 @@ pub struct Config {
     pub known_for: Duration,
     /// How many such ids are kept.
     pub known_most: usize,
+    /// What is kept for requests that wait for an outcome or ask for one.
+    pub answers: AnswerLimits,
     /// The listener's TLS identity; without it plain HTTP, for behind a proxy.
     #[serde(default)]
     pub tls: Option<TlsFiles>,
@@ -58,6 +70,10 @@ pub struct Profile {
     pub egress: Egress,
     /// How many requests it may send; `None`: any number.
     pub rate: Option<Rate>,
+    /// Workers are told of its triggers, so that they give up older ones of the same conversation.
+    pub supersede: bool,
+    /// What its triggers must tell, so that they can be answered.
+    pub demands: Demands,
 }
 
 /// The parts that the handlers share.
@@ -65,6 +81,8 @@ pub struct Ingress {
     profiles: HashMap<String, Profile>,
     publisher: Arc<dyn Publisher>,
     known: KnownTriggers,
+    answers: Option<Arc<Answers>>,
+    notices: Option<Arc<dyn Notices>>,
     metrics: Arc<Metrics>,
     max_body: usize,
     body_timeout: Duration,
@@ -84,10 +102,26 @@ impl Ingress {
             profiles,
             publisher,
             known: KnownTriggers::new(config.known_for, config.known_most, accepted),
+            answers: None,
+            notices: None,
             metrics,
             max_body: config.max_body,
             body_timeout: config.body_timeout,
         }
+    }
+
+    /// Has it tell workers of triggers that supersede others.
+    #[must_use]
+    pub fn with_notices(mut self, notices: Arc<dyn Notices>) -> Self {
+        self.notices = Some(notices);
+        self
+    }
+
+    /// Lets requests wait for outcomes, and ask for them.
+    #[must_use]
+    pub fn with_answers(mut self, answers: Arc<Answers>) -> Self {
+        self.answers = Some(answers);
+        self
     }
 }
 
@@ -96,6 +130,7 @@ pub fn router(ingress: Arc<Ingress>) -> Router {
     Router::new()
         .route("/webhook/cognigy/fallback", post(triggers::receive_trigger))
         .route("/webhook/cognigy/fallback/{profile}", post(triggers::receive_trigger))
+        .route("/v1/triggers/{profile}/{id}", get(polls::poll).fallback(error::only_get))
         .fallback(error::no_such_path)
         .method_not_allowed_fallback(error::only_post)
         .layer(axum::middleware::from_fn_with_state(Arc::clone(&ingress), triggers::observe))

@@ -46,12 +46,7 @@ impl FromRequest<Arc<Ingress>> for Signed<Trigger> {
         let raw =
             timeout(ingress.body_timeout, read(body, ingress.max_body)).await.map_err(|_| Rejection::BodyTimeout)??;
 
-        let now = EpochMs::from(SystemTime::now());
-        let verified = profile
-            .verifier
-            .verify(&parts.headers, &raw, now)
-            .map_err(|forged| Rejection::Forged { stale: forged == Forged::Stale })?;
-        note_secret(ingress, &name, &verified, now);
+        let (verified, now) = verify(ingress, &name, profile, &parts.headers, &raw)?;
         profile.rate.as_ref().map_or(Ok(()), Rate::admit).map_err(Rejection::RateLimited)?;
         let body = TriggerBody::parse(&raw).map_err(Rejection::Invalid)?;
         check_profile_rules(profile, &body)?;
@@ -63,6 +58,21 @@ impl FromRequest<Arc<Ingress>> for Signed<Trigger> {
         let value = Trigger { id, profile: name.into_owned(), accepted_at: now, deadline, body };
         Ok(Self { value, raw, repeatable })
     }
+}
+
+/// Checks that a holder of the profile's secret sent this content just now.
+pub(super) fn verify(
+    ingress: &Ingress,
+    name: &str,
+    profile: &Profile,
+    headers: &HeaderMap,
+    content: &[u8],
+) -> Result<(Verified, EpochMs), Rejection> {
+    let now = EpochMs::from(SystemTime::now());
+    let verified = profile.verifier.verify(headers, content, now);
+    let verified = verified.map_err(|forged| Rejection::Forged { stale: forged == Forged::Stale })?;
+    note_secret(ingress, name, &verified, now);
+    Ok((verified, now))
 }
 
 /// An old secret is named in the log when it is used after a pause: so the operator of a rotation learns whose profile
@@ -125,7 +135,8 @@ fn check_profile_rules(profile: &Profile, body: &TriggerBody) -> Result<(), Reje
     {
         return Err(broken("/callbackUrl", format!("is not allowed: {refused}")));
     }
-    Ok(())
+    let problems = profile.demands.problems(body);
+    if problems.is_empty() { Ok(()) } else { Err(Rejection::Invalid(problems)) }
 }
 
 /// What makes two requests the same trigger, strongest first.

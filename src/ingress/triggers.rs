@@ -17,24 +17,59 @@ use super::{
     Ingress,
     error::Rejection,
     known::{Known, Ticket},
+    polls,
+    prefer::{self, Prefer},
     signed::Signed,
 };
 use crate::{
-    message::{ENVELOPE_VERSION, Envelope, Lane, Message, Tries},
+    message::{ConversationKey, ENVELOPE_VERSION, Envelope, Lane, Message, NewerTrigger, Tries},
     metrics::{
         InFlight,
-        labels::{Webhook, WebhookClass},
+        labels::{Polled, Webhook, WebhookClass},
     },
-    queue::QueueError,
+    queue::{
+        QueueError,
+        notice::{Notice, Notices, Topic},
+    },
     trigger::{Trigger, TriggerId},
 };
 
-/// Stores a signed trigger in the work lane and answers `202` once the queue has confirmed it.
+/// Stores a signed trigger in the work lane and answers `202` once the queue has confirmed it; a request that prefers to
+/// wait, and whose outcome comes in that time, with `200` and the outcome.
 pub(super) async fn receive_trigger(
     State(ingress): State<Arc<Ingress>>,
+    prefer: Prefer,
     signed: Signed<Trigger>,
-) -> Result<Accepted, Rejection> {
+) -> Result<Response, Rejection> {
+    let accepted = queue(&ingress, signed).await?;
+    let answers = ingress.answers.as_ref();
+    let Some((answers, asked)) = answers.zip(answers.and_then(|answers| answers.asked(&accepted.profile, accepted.id)))
+    else {
+        return Ok(accepted.into_response());
+    };
+    answers.accepted(asked);
+    let Some(wait) = prefer.wait else { return Ok(accepted.into_response()) };
+    let mut response = match answers.outcome_of(asked, wait).await {
+        Ok(Some(outcome)) => {
+            let mut response = polls::answer(outcome);
+            response.extensions_mut().insert(accepted.label());
+            response
+        }
+        Ok(None) => accepted.into_response(),
+        Err(_) => return Ok(accepted.into_response()),
+    };
+    response.headers_mut().extend([prefer::applied(wait)]);
+    response.extensions_mut().insert(Held);
+    Ok(response)
+}
+
+/// Marks the answer to a request that was held: its time says nothing about the ingress.
+#[derive(Clone, Copy)]
+struct Held;
+
+async fn queue(ingress: &Ingress, signed: Signed<Trigger>) -> Result<Accepted, Rejection> {
     let (id, profile) = (signed.value.id, signed.value.profile.clone());
+    let newer = newer(ingress, &signed.value);
     let known = if signed.repeatable { Some(ingress.known.look_up(id)) } else { None };
     let (ending, duplicate) = match known {
         Some(Known::Accepted) => (Ok(()), true),
@@ -42,10 +77,24 @@ pub(super) async fn receive_trigger(
             let ended = ending.wait_for(Option::is_some).await.ok().and_then(|ended| ended.clone());
             (ended.unwrap_or_else(|| Err(QueueError::Unknown("the first request was lost".to_owned()))), true)
         }
-        Some(Known::New(ticket)) => (publish(&ingress, signed, Some(ticket)).await, false),
-        None => (publish(&ingress, signed, None).await, false),
+        Some(Known::New(ticket)) => (publish(ingress, signed, Some(ticket)).await, false),
+        None => (publish(ingress, signed, None).await, false),
     };
-    ending.map(|()| Accepted { id, profile, duplicate }).map_err(Rejection::QueueUnavailable)
+    ending.map_err(Rejection::QueueUnavailable)?;
+    if let (Some((notices, newer)), false) = (newer, duplicate)
+        && let Ok(body) = serde_json::to_vec(&newer)
+    {
+        notices.publish(Notice { topic: Topic::Accepted, body: body.into() });
+    }
+    Ok(Accepted { id, profile, duplicate })
+}
+
+/// What workers are told, where a trigger of this profile supersedes older ones.
+fn newer<'i>(ingress: &'i Ingress, trigger: &Trigger) -> Option<(&'i dyn Notices, NewerTrigger)> {
+    let notices = ingress.notices.as_deref()?;
+    ingress.profiles.get(&trigger.profile).filter(|profile| profile.supersede)?;
+    let conversation = ConversationKey::of(&trigger.profile, &trigger.body.conversation_id);
+    Some((notices, NewerTrigger { conversation, trigger_id: trigger.id, accepted_at: trigger.accepted_at }))
 }
 
 /// Publishes. With a ticket in a task of its own: a client that goes away must not take with it what its repeat waits
@@ -101,6 +150,12 @@ struct AcceptedBody {
     status: &'static str,
 }
 
+impl Accepted {
+    fn label(&self) -> Webhook {
+        if self.duplicate { Webhook::Duplicate } else { Webhook::Accepted }
+    }
+}
+
 impl IntoResponse for Accepted {
     fn into_response(self) -> Response {
         let body = AcceptedBody { trigger_id: self.id, status: "accepted" };
@@ -109,8 +164,7 @@ impl IntoResponse for Accepted {
         if let Ok(location) = HeaderValue::try_from(format!("/v1/triggers/{}/{}", self.profile, self.id)) {
             response.headers_mut().insert(header::LOCATION, location);
         }
-        let label = if self.duplicate { Webhook::Duplicate } else { Webhook::Accepted };
-        response.extensions_mut().insert(label);
+        response.extensions_mut().insert(self.label());
         response
     }
 }
@@ -127,6 +181,10 @@ pub(super) async fn observe(State(ingress): State<Arc<Ingress>>, request: Reques
         tracing::error!(event = "request_panicked", error_id = %id, "a request could not be answered");
         Rejection::Internal(id).into_response()
     });
+    if let Some(polled) = response.extensions().get::<Polled>() {
+        metrics.polls.get(*polled).inc();
+        return response;
+    }
     let label = response.extensions().get::<Webhook>().copied().unwrap_or(Webhook::Malformed);
     let class = match response.status().as_u16() {
         200..=299 => WebhookClass::Accepted,
@@ -134,6 +192,8 @@ pub(super) async fn observe(State(ingress): State<Arc<Ingress>>, request: Reques
         _ => WebhookClass::Rejected,
     };
     metrics.webhook_requests.get(label).inc();
-    metrics.webhook_duration.get(class).observe(started.elapsed().as_secs_f64());
+    if response.extensions().get::<Held>().is_none() {
+        metrics.webhook_duration.get(class).observe(started.elapsed().as_secs_f64());
+    }
     response
 }

@@ -1,10 +1,14 @@
 //! What travels through the queue, and the words for how it ends.
 
 mod envelope;
+mod newer;
+mod progress;
 mod replay;
 mod tries;
 
 pub use envelope::{ENVELOPE_VERSION, Envelope, Reason};
+pub use newer::{ConversationKey, NewerTrigger};
+pub use progress::Progress;
 pub use tries::{Tries, Try};
 
 use std::time::Duration;

@@ -76,12 +76,26 @@ label!(/// How a publish ended.
 
 label!(/// What a notice is about.
     Topic, "topic", {
-    /// A stored outcome that a request may be held open for.
+    /// How far a trigger is, and its outcome: for requests that are held open or ask later.
     Outcome = "outcome",
+    /// A trigger was accepted: for workers that have an older one of its conversation.
+    Accepted = "accepted",
     /// A process that is well.
     Heartbeat = "heartbeat",
     /// How a trigger went, for the operator's console.
     Story = "story",
+});
+
+label!(/// What a poll was answered.
+    Polled, "status", {
+    /// Not known here, or no longer.
+    Unknown = "unknown",
+    /// In the queue.
+    Accepted = "accepted",
+    /// A worker has it.
+    Running = "running",
+    /// Its outcome.
+    Done = "done",
 });
 
 label!(/// What became of a notice.

@@ -26,7 +26,7 @@ use prometheus::{Encoder, Histogram, IntCounter, IntCounterVec, IntGauge, Regist
 
 use self::{
     labels::{
-        CallbackEnd, Ended, Finish, Lane, NoticeEnd, OutcomeStatus, Published, Reason, Reconnect, Redelivered,
+        CallbackEnd, Ended, Finish, Lane, NoticeEnd, OutcomeStatus, Polled, Published, Reason, Reconnect, Redelivered,
         RetryCause, SettledAs, Stage, StageFailure, TokenDirection, TokenProvider, TokenRefresh, Upstream,
         UpstreamStatus, Validation, Webhook, WebhookClass, WebhookSecret,
     },
@@ -43,6 +43,10 @@ pub struct Metrics {
     pub webhook_duration: Histograms<WebhookClass>,
     /// Webhook requests being answered.
     pub webhook_in_flight: IntGauge,
+    /// Requests held open for an outcome.
+    pub held: IntGauge,
+    /// Polls by what they were answered.
+    pub polls: Counters<Polled>,
     /// When a webhook secret last signed a request, in seconds since the epoch; 0: not since the start.
     pub webhook_secret_used: Gauges<WebhookSecret>,
     /// Time until the queue confirmed, or did not confirm, a publish.

@@ -11,11 +11,14 @@ use super::{
     Profile, Worker,
     decided::Decided,
     disposition::{OwnFailure, own_failure},
+    late, progress,
     record::{self, Frozen},
+    thinking,
 };
 use crate::{
     message::{Disposition, ENVELOPE_VERSION, Envelope, Lane, Message, Reason, Try},
     metrics::labels::OutcomeStatus,
+    outcome::Status,
     queue::{Delivery, QueueError},
     time::EpochMs,
     trigger::{Trigger, TriggerBody},
@@ -40,12 +43,25 @@ pub(super) async fn decide(worker: &Worker, mut delivery: Delivery) {
     let now = worker.skew.corrected(SystemTime::now().into(), envelope.accepted_at, &worker.metrics);
     worker.metrics.queue_wait.observe(now.since(envelope.accepted_at).as_secs_f64());
     let attempt = envelope.attempt + delivery.returns;
-    let run = AssertUnwindSafe(async {
-        let decided = match worker.tells_stories() {
-            true => profile.pipeline.run_told(None, &trigger, now, attempt).await,
-            false => profile.pipeline.run(&trigger, now, attempt).await,
+    if profile.supersede && worker.newer.supersede(envelope) {
+        return match late::given_up(worker, &delivery.message, Status::Superseded, "newer_message") {
+            Some(outcome) => store(worker, delivery, outcome).await,
+            None => try_again(delivery).await,
         };
-        let frozen = record::freeze(&decided.outcome, decided.stages, envelope, EpochMs::from(SystemTime::now()))?;
+    }
+    progress::running(worker, envelope);
+    let first = attempt <= 1 && envelope.replay == 0;
+    let run = AssertUnwindSafe(async {
+        let deciding = async {
+            match worker.tells_stories() {
+                true => profile.pipeline.run_told(None, &trigger, now, attempt).await,
+                false => profile.pipeline.run(&trigger, now, attempt).await,
+            }
+        };
+        let decided = thinking::while_deciding(profile, &trigger, first, deciding).await;
+        let reply_to = profile.reply_to(Some(&trigger.body), &decided.outcome);
+        let stored_at = EpochMs::from(SystemTime::now());
+        let frozen = record::freeze(&decided.outcome, reply_to, decided.stages, envelope, stored_at)?;
         Ok::<_, serde_json::Error>(Frozen { told: decided.told.map(Box::new), ..frozen })
     });
     match run.catch_unwind().await {
@@ -94,6 +110,7 @@ pub(super) async fn store(worker: &Worker, delivery: Delivery, outcome: Frozen) 
     worker.tell_decided(&trigger, &outcome);
     match delivery.hand_over(Lane::Outcome, &outcome.message).await {
         Ok(_) => {
+            progress::done(worker, &outcome);
             worker.decided.keep(&trigger, Decided::Stored);
             worker.metrics.outcomes.get(OutcomeStatus::Stored(outcome.status)).inc();
         }

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::{
     Profile, Worker, decide,
-    disposition::{Age, after_callback},
+    disposition::{Until, after_callback},
     record::Record,
 };
 use crate::{
@@ -35,21 +35,25 @@ pub(super) async fn deliver(worker: &Worker, mut delivery: Delivery) {
     if !delivery.is_live() {
         return;
     }
-    let started = Instant::now();
-    let result = post(worker, profile, &message.envelope, &record).await;
-    let took = started.elapsed();
-    let now = EpochMs::from(SystemTime::now());
-    let stored_at = message.envelope.stored_at.unwrap_or(message.envelope.accepted_at);
-    let age = Age { stored_at, now, max: profile.callback_max_age };
-    let disposition = after_callback(&result, message.envelope.attempt, age);
-    if let Err(error) = &result {
-        let wait = if let Disposition::Retry { after } = disposition { after } else { Duration::ZERO };
-        decide::note(&mut delivery, Lane::Outcome, error.code(), wait);
-    }
-    let end = end(&disposition);
-    worker.tell_tried(&message.envelope, &result, took, end);
-    if let Some(end) = end {
-        finish(worker, &message.envelope, &record, end, now);
+    let now = || EpochMs::from(SystemTime::now());
+    let longest_life = profile.callback.as_ref().and_then(|callback| callback.longest_life());
+    let until = Until::of(&message.envelope, profile.callback_max_age, longest_life);
+    let disposition = if until.is_over(now()) {
+        Disposition::DeadLetter { reason: Reason::CallbackExpired }
+    } else {
+        let started = Instant::now();
+        let result = post(worker, profile, &message.envelope, &record).await;
+        let took = started.elapsed();
+        let disposition = after_callback(&result, message.envelope.attempt, now(), until);
+        if let Err(error) = &result {
+            let wait = if let Disposition::Retry { after } = disposition { after } else { Duration::ZERO };
+            decide::note(&mut delivery, Lane::Outcome, error.code(), wait);
+        }
+        worker.tell_tried(&message.envelope, &result, took, end(&disposition));
+        disposition
+    };
+    if let Some(end) = end(&disposition) {
+        finish(worker, &message.envelope, &record, end, now());
     }
     decide::settle(delivery, disposition).await;
 }
@@ -65,6 +69,10 @@ async fn post(
     let outcome = StoredOutcome {
         trigger_id: envelope.trigger_id,
         url: envelope.callback.clone(),
+        user_id: envelope.user_id.clone(),
+        session_id: envelope.session_id.clone(),
+        reply_to: record.reply_to.clone(),
+        status: record.status,
         body: Bytes::copy_from_slice(record.outcome.get().as_bytes()),
         attempt: envelope.attempt,
     };

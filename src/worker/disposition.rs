@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     callback::CallbackError,
-    message::{Disposition, Reason},
+    message::{Disposition, Envelope, Reason},
     time::EpochMs,
 };
 
@@ -29,26 +29,38 @@ pub(super) fn own_failure(attempt: u32) -> OwnFailure {
     }
 }
 
-/// A callback's age, and how old it may get.
+/// Until when a callback may be posted.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Age {
-    /// When the outcome was stored.
-    pub(super) stored_at: EpochMs,
-    /// Now.
-    pub(super) now: EpochMs,
-    /// The limit.
-    pub(super) max: Duration,
+pub(super) struct Until(pub(super) EpochMs);
+
+impl Until {
+    /// `max_age` from storing, and no later than `longest_life` from acceptance.
+    pub(super) fn of(trigger: &Envelope, max_age: Duration, longest_life: Option<Duration>) -> Self {
+        let until = trigger.stored_at.unwrap_or(trigger.accepted_at).plus(max_age);
+        Self(longest_life.map_or(until, |life| until.min(trigger.accepted_at.plus(life))))
+    }
+
+    /// True when it is too late at `moment`.
+    pub(super) fn is_over(self, moment: EpochMs) -> bool {
+        moment > self.0
+    }
 }
 
 /// How an outcome's delivery ends after callback try number `attempt` (from 1).
-pub(super) fn after_callback(result: &Result<(), CallbackError>, attempt: u32, age: Age) -> Disposition {
+pub(super) fn after_callback(
+    result: &Result<(), CallbackError>,
+    attempt: u32,
+    now: EpochMs,
+    until: Until,
+) -> Disposition {
     let asked = match result {
         Ok(()) => return Disposition::Ack,
         Err(CallbackError::Rejected(_)) => return Disposition::DeadLetter { reason: Reason::CallbackRejected },
+        Err(CallbackError::Unknown) => return Disposition::DeadLetter { reason: Reason::CallbackUnknown },
         Err(CallbackError::RateLimited { retry_after } | CallbackError::Unavailable { retry_after }) => *retry_after,
     };
     let after = asked.unwrap_or_default().max(back_off(attempt));
-    if age.now.plus(after).since(age.stored_at) > age.max {
+    if until.is_over(now.plus(after)) {
         return Disposition::DeadLetter { reason: Reason::CallbackExpired };
     }
     Disposition::Retry { after }
@@ -92,13 +104,13 @@ mod tests {
             (unavailable(None), 4, 40, retry(s(120))),
             (unavailable(None), 5, 170, retry(s(120))),
             (unavailable(Some(s(45))), 1, 0, retry(s(45))),
+            (Err(CallbackError::Unknown), 1, 0, dead(Reason::CallbackUnknown)),
             (limited(Some(s(2))), 3, 0, retry(s(30))),
             (limited(Some(s(700))), 1, 0, dead(Reason::CallbackExpired)),
             (unavailable(None), 5, 481, dead(Reason::CallbackExpired)),
             (unavailable(None), 5, 480, retry(s(120))),
         ] {
-            let age = Age { stored_at: EpochMs(0), now: EpochMs(age_s * 1000), max: s(600) };
-            let ended = after_callback(&result, attempt, age);
+            let ended = after_callback(&result, attempt, EpochMs(age_s * 1000), Until(EpochMs(600_000)));
             assert_eq!(ended, expected, "{result:?}, try {attempt}, {age_s} s old");
         }
     }

@@ -14,6 +14,7 @@ use crate::{
     pipeline::{Stages, Unheard},
     queue::Delivery,
     time::EpochMs,
+    trigger::TriggerBody,
 };
 
 /// Stores the safe outcome of one trigger.
@@ -36,9 +37,14 @@ pub(super) async fn answer(worker: &Worker, delivery: Delivery) {
 
 /// The outcome; `None` for a profile that this worker does not know: nobody could be told.
 fn safe_outcome(worker: &Worker, message: &Message) -> Option<Frozen> {
+    let (status, error) = status(message.envelope.reason);
+    given_up(worker, message, status, error)
+}
+
+/// The safe outcome of a trigger that is not decided; `None` for a profile that this worker does not know.
+pub(super) fn given_up(worker: &Worker, message: &Message, status: Status, error: &'static str) -> Option<Frozen> {
     let envelope = &message.envelope;
     let profile = worker.profiles.get(&envelope.profile)?;
-    let (status, error) = status(envelope.reason);
     let ids = Unheard {
         trigger_id: envelope.trigger_id,
         profile: &envelope.profile,
@@ -51,7 +57,9 @@ fn safe_outcome(worker: &Worker, message: &Message) -> Option<Frozen> {
     };
     let now = EpochMs::from(SystemTime::now());
     let outcome = profile.pipeline.give_up(&ids, status, error, now);
-    record::freeze(&outcome, Stages::default(), envelope, now).ok()
+    // Only the body has the token of the endpoint; without it the outcome ends among the dead letters.
+    let reply_to = profile.reply_to(TriggerBody::parse(&message.body).ok().as_ref(), &outcome);
+    record::freeze(&outcome, reply_to, Stages::default(), envelope, now).ok()
 }
 
 fn status(reason: Option<Reason>) -> (Status, &'static str) {

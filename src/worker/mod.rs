@@ -8,9 +8,12 @@ mod deliver;
 mod disposition;
 mod lane;
 mod late;
+mod newer;
+mod progress;
 mod record;
 mod skew;
 mod telling;
+mod thinking;
 
 pub use self::{
     record::{Figures, Record},
@@ -24,15 +27,20 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    callback::Callback,
+    callback::{Callback, ReplyTo},
     message::Lane,
     metrics::Metrics,
+    outcome::Outcome,
     pipeline::Pipeline,
-    queue::{Queue, QueueError},
+    queue::{
+        Queue, QueueError,
+        notice::{Notices, Topic},
+    },
     shutdown::Shutdown,
+    trigger::TriggerBody,
 };
 
-use self::{decided::DecidedOutcomes, skew::Skew};
+use self::{decided::DecidedOutcomes, newer::NewerTriggers, skew::Skew};
 
 /// Settings of the worker.
 #[derive(Clone, Debug, Deserialize)]
@@ -77,6 +85,16 @@ pub struct Profile {
     pub callback: Option<Arc<dyn Callback>>,
     /// From storing an outcome until it is given up.
     pub callback_max_age: Duration,
+    /// Its outcomes can be waited for and asked for, so they are told to every ingress.
+    pub poll: bool,
+    /// A pending trigger is given up when its customer writes again.
+    pub supersede: bool,
+}
+
+impl Profile {
+    fn reply_to(&self, trigger: Option<&TriggerBody>, outcome: &Outcome) -> ReplyTo {
+        self.callback.as_ref().map(|callback| callback.reply_to(trigger, outcome)).unwrap_or_default()
+    }
 }
 
 /// The parts that the lanes share.
@@ -86,19 +104,35 @@ pub struct Worker {
     decided: DecidedOutcomes,
     skew: Skew,
     teller: Option<Teller>,
+    notices: Option<Arc<dyn Notices>>,
+    newer: Arc<NewerTriggers>,
 }
 
 impl Worker {
     /// Puts the parts together.
     #[must_use]
     pub fn new(profiles: HashMap<String, Profile>, metrics: Arc<Metrics>) -> Self {
-        Self { profiles, metrics, decided: DecidedOutcomes::default(), skew: Skew::default(), teller: None }
+        let (decided, newer) = (DecidedOutcomes::default(), Arc::default());
+        Self { profiles, metrics, decided, skew: Skew::default(), teller: None, notices: None, newer }
     }
 
     /// Lets it tell how it fares and what it decides.
     #[must_use]
     pub fn telling(self, teller: Teller) -> Self {
         Self { teller: Some(teller), ..self }
+    }
+
+    /// Has it tell how far triggers are, and hear of newer ones where a profile wants it. Has to be called within a tokio
+    /// runtime.
+    #[must_use]
+    pub fn with_notices(mut self, notices: Arc<dyn Notices>) -> Self {
+        if self.profiles.values().any(|profile| profile.supersede) {
+            let (newer, reader) = (Arc::clone(&self.newer), notices.subscribe(&[Topic::Accepted]));
+            // It ends when the queue is closed.
+            tokio::spawn(async move { newer.listen(reader).await });
+        }
+        self.notices = Some(notices);
+        self
     }
 }
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::{
+    callback::ReplyTo,
     message::{Envelope, Message},
     metrics::labels::{CallbackEnd, Label as _},
     outcome::{Meta, Outcome, Status},
@@ -25,9 +26,16 @@ pub struct Record<'a> {
     pub error: Option<&'a str>,
     /// Figures for the log line of the finished trigger.
     pub figures: Figures,
+    /// What the posting needs beside the outcome; older records have none.
+    #[serde(default, skip_serializing_if = "is_empty")]
+    pub reply_to: ReplyTo,
     /// The outcome's JSON.
     #[serde(borrow)]
     pub outcome: &'a RawValue,
+}
+
+fn is_empty(reply_to: &ReplyTo) -> bool {
+    reply_to.url_token.is_none() && reply_to.text.is_none()
 }
 
 /// What the log says of a finished trigger.
@@ -81,13 +89,14 @@ pub(super) struct Frozen {
 /// Never in practice: an outcome is made of types that serialise.
 pub(super) fn freeze(
     outcome: &Outcome,
+    reply_to: ReplyTo,
     stages: Stages,
     trigger: &Envelope,
     stored_at: EpochMs,
 ) -> serde_json::Result<Frozen> {
     let json = serde_json::value::to_raw_value(outcome)?;
     let figures = Figures::of(&outcome.meta, stages);
-    let record = Record { status: outcome.status, error: outcome.error, figures, outcome: &json };
+    let record = Record { status: outcome.status, error: outcome.error, figures, reply_to, outcome: &json };
     let envelope = Envelope {
         stored_at: Some(stored_at),
         attempt: 1,
@@ -138,9 +147,23 @@ mod tests {
     fn the_outcome_keeps_its_bytes_through_the_record() {
         let outcome = r#"{"status":"success", "metadata":{"b":1.50,"a":"é"}}"#;
         let raw: Box<RawValue> = serde_json::from_str(outcome).unwrap();
-        let record = Record { status: Status::Success, error: None, figures: Figures::default(), outcome: &raw };
+        let reply_to = ReplyTo { url_token: Some("t".to_owned()), text: Some(String::new()) };
+        let figures = Figures::default();
+        let record = Record { status: Status::Success, error: None, figures, reply_to, outcome: &raw };
         let bytes = serde_json::to_vec(&record).unwrap();
         let read: Record<'_> = serde_json::from_slice(&bytes).unwrap();
         assert_eq!(read.outcome.get(), outcome);
+        assert_eq!(read.reply_to.url_token.as_deref(), Some("t"));
+    }
+
+    #[test]
+    fn a_record_of_the_first_version_can_still_be_read() {
+        let stages = r#"{"history":{"secs":0,"nanos":0},"prompt":{"secs":0,"nanos":0},"llm":{"secs":0,"nanos":0},"decision":{"secs":0,"nanos":0},"total":{"secs":0,"nanos":0}}"#;
+        let stages = serde_json::to_string(&Stages::default()).unwrap_or_else(|_| stages.to_owned());
+        let old = format!(
+            r#"{{"status":"success","figures":{{"decided_ms":1,"llm_calls":1,"work_attempts":1,"prompt_tokens":null,"completion_tokens":null,"stages":{stages}}},"outcome":{{"status":"success"}}}}"#
+        );
+        let read: Record<'_> = serde_json::from_str(&old).unwrap();
+        assert!(read.reply_to.url_token.is_none() && read.reply_to.text.is_none());
     }
 }

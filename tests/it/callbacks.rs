@@ -4,12 +4,13 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use cognigy_fallback_router::{
-    callback::{self, Callback, CallbackError, Config, Mode, StoredOutcome},
+    callback::{self, Callback, CallbackError, Config, Mode, ReplyTo, StoredOutcome, cognigy},
     egress::EgressConfig,
     metrics::{
         Metrics,
         labels::{Upstream, UpstreamStatus},
     },
+    outcome::Status,
     secret::Secret,
     signature::Signer,
     time::EpochMs,
@@ -37,6 +38,8 @@ fn config(url: Option<String>) -> Config {
         connect_timeout: Duration::from_secs(3),
         timeout: Duration::from_secs(10),
         ca_file: None,
+        headers: [("x-extra".to_owned(), Secret::new("extra"))].into(),
+        cognigy: cognigy::Config::default(),
         egress: EgressConfig {
             allow_hosts: vec!["localhost:*".to_owned(), "10.0.0.1:*".to_owned()],
             allow_private_cidrs: vec!["127.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()],
@@ -64,7 +67,16 @@ async fn fixture_with(change: impl FnOnce(&mut Config)) -> Fixture {
 
 fn outcome(url: Option<String>) -> StoredOutcome {
     let trigger_id = TriggerId::derived("default", IdempotencyKey::Header("k"));
-    StoredOutcome { trigger_id, url, body: Bytes::from_static(BODY), attempt: 3 }
+    StoredOutcome {
+        trigger_id,
+        url,
+        user_id: "u".to_owned(),
+        session_id: None,
+        reply_to: ReplyTo::default(),
+        status: Status::Success,
+        body: Bytes::from_static(BODY),
+        attempt: 3,
+    }
 }
 
 impl Fixture {
@@ -102,6 +114,7 @@ async fn the_frozen_bytes_are_posted_with_both_signatures() {
     assert_eq!(request.header("webhook-signature").split(' ').count(), 2, "one for each secret");
     assert_eq!(request.header("x-webhook-signature"), signer.hex_body(BODY));
     assert_eq!(request.header("fallback-attempt"), "3");
+    assert_eq!(request.header("x-extra"), "extra");
     assert!(request.headers.get("authorization").is_none());
     assert_eq!(f.metrics.upstream_requests.get(Upstream::Cognigy, UpstreamStatus::Success).get(), 1);
 }

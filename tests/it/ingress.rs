@@ -14,6 +14,7 @@ use std::{
 
 use async_trait::async_trait;
 use cognigy_fallback_router::{
+    callback::Demands,
     egress::{Egress, EgressConfig},
     http_client::{self, ClientConfig, Roots},
     http_server::{self, Limits},
@@ -75,6 +76,8 @@ fn profile(scheme: Scheme) -> Profile {
         deadline: Duration::from_secs(30),
         egress: Egress::new(&EgressConfig { allow_hosts, ..EgressConfig::default() }, None).unwrap(),
         rate: None,
+        supersede: false,
+        demands: Demands::default(),
     }
 }
 
@@ -104,6 +107,7 @@ async fn app_with(
         body_timeout: Duration::from_millis(300),
         known_for: Duration::from_secs(600),
         known_most: 1000,
+        answers: ingress::AnswerLimits { kept_for: Duration::from_secs(600), most: 100, bytes: 1 << 20, held: 100 },
         tls: None,
         limits,
     };

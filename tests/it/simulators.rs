@@ -4,12 +4,13 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use cognigy_fallback_router::{
-    callback::{self, Callback, CallbackError, Config as CallbackConfig, Mode, StoredOutcome},
+    callback::{self, Callback, CallbackError, Config as CallbackConfig, Mode, ReplyTo, StoredOutcome},
     conversation::{Conversation, Role},
     egress::EgressConfig,
     history::{self, HistoryError, HistoryProvider, Provider},
     llm::{ChatMessage, Completion, CompletionRequest, LlmClient, LlmError, Spent},
     metrics::Metrics,
+    outcome::Status,
     secret::Secret,
     simulators::{
         CALLBACK_SECRET, CXONE_ACCESS_KEY_ID, CXONE_ACCESS_KEY_SECRET, CXONE_CLIENT_ID, CXONE_CLIENT_SECRET,
@@ -179,6 +180,8 @@ fn webhook(simulators: &Simulators, secret: &str) -> Arc<dyn Callback> {
         connect_timeout: AMPLE,
         timeout: AMPLE,
         ca_file: None,
+        headers: Default::default(),
+        cognigy: Default::default(),
         egress: EgressConfig {
             allow_private_cidrs: vec!["127.0.0.0/8".parse().unwrap()],
             allow_http: true,
@@ -192,6 +195,10 @@ fn outcome() -> StoredOutcome {
     StoredOutcome {
         trigger_id: trigger_id(),
         url: None,
+        user_id: "u".to_owned(),
+        session_id: None,
+        reply_to: ReplyTo::default(),
+        status: Status::Success,
         body: Bytes::from_static(br#"{"status":"success"}"#),
         attempt: 1,
     }

@@ -4,12 +4,13 @@ use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use axum::{Json, Router, routing::post};
 use cognigy_fallback_router::{
-    callback::{self, CallbackError, Mode, StoredOutcome},
+    callback::{self, CallbackError, Mode, ReplyTo, StoredOutcome},
     egress::EgressConfig,
     http_client::{self, ClientConfig, Roots},
     http_server::{Limits, Tls, TlsFiles, serve_tls},
     llm::LlmError,
     metrics::Metrics,
+    outcome::Status,
     secret::Secret,
     shutdown::Shutdown,
     signature::{Scheme, request_headers},
@@ -155,6 +156,8 @@ async fn a_receiver_with_an_authority_of_its_own_is_trusted_where_the_settings_n
             connect_timeout: LIMIT,
             timeout: LIMIT,
             ca_file,
+            headers: Default::default(),
+            cognigy: Default::default(),
             egress: EgressConfig {
                 allow_private_cidrs: vec!["127.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()],
                 ..EgressConfig::default()
@@ -162,8 +165,16 @@ async fn a_receiver_with_an_authority_of_its_own_is_trusted_where_the_settings_n
         };
         let metrics = Arc::new(Metrics::new("test").unwrap());
         let callback = callback::connect(&config, &metrics).unwrap().unwrap();
-        let outcome =
-            StoredOutcome { trigger_id: TriggerId(uuid::Uuid::nil()), url: None, body: "{}".into(), attempt: 1 };
+        let outcome = StoredOutcome {
+            trigger_id: TriggerId(uuid::Uuid::nil()),
+            url: None,
+            user_id: "u".to_owned(),
+            session_id: None,
+            reply_to: ReplyTo::default(),
+            status: Status::Success,
+            body: "{}".into(),
+            attempt: 1,
+        };
         callback.send(&outcome, std::time::SystemTime::now().into()).await
     };
     assert!(matches!(send(None).await, Err(CallbackError::Unavailable { .. })));

@@ -115,7 +115,7 @@ async fn asked(name: &str, profile: &Profile, spend: bool, metrics: &Arc<Metrics
 pub(super) async fn callback(name: &str, profile: &Profile, tell: &mut impl FnMut(Finding)) {
     let callback = &profile.callback;
     if callback.mode == Mode::None {
-        return tell(Finding::ok("callback", format!("{name}: none is wanted")));
+        return tell(Finding::ok("callback", format!("{name}: none is wanted; outcomes are kept for whoever asks")));
     }
     // What is wrong with the rules or the URL is a finding of the settings.
     let Ok(egress) = Egress::new(&callback.egress, callback.url.as_deref()) else { return };

@@ -1,0 +1,345 @@
+//! What this process knows of the triggers that may be asked for: bounded in time, number and bytes, and gone with a
+//! restart. Workers tell how far they are by notices, so every replica knows the outcomes of all.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use serde::Deserialize;
+use tokio::{
+    sync::{Semaphore, watch},
+    time::{Instant, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    message::Progress,
+    metrics::{InFlight, Metrics},
+    queue::notice::NoticeReader,
+    trigger::TriggerId,
+};
+
+/// How much is kept, and how many requests are held open.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub struct AnswerLimits {
+    /// How long an outcome can be asked for.
+    #[serde(with = "humantime_serde")]
+    pub kept_for: Duration,
+    /// How many triggers are known at once; the oldest are forgotten first.
+    pub most: usize,
+    /// How many bytes their outcomes may have together.
+    pub bytes: usize,
+    /// Requests held open at once; more are answered at once, as if they had not asked to wait.
+    pub held: usize,
+}
+
+/// A trigger of a profile whose outcomes may be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Asked {
+    profile: usize,
+    id: TriggerId,
+}
+
+/// How far a trigger is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Progressed {
+    /// Not known here, or no longer.
+    Unknown,
+    /// In the queue.
+    Accepted,
+    /// A worker has it.
+    Running,
+    /// The outcome's JSON.
+    Done(Bytes),
+}
+
+/// What is known of triggers.
+pub struct Answers {
+    limits: AnswerLimits,
+    profiles: Vec<String>,
+    known: Mutex<Known>,
+    places: Semaphore,
+    draining: CancellationToken,
+    metrics: Arc<Metrics>,
+}
+
+#[derive(Default)]
+struct Known {
+    triggers: HashMap<Asked, Entry>,
+    /// In the order in which they are forgotten. An entry that changed since has a place further behind.
+    order: VecDeque<(Asked, u64, Instant)>,
+    turns: u64,
+    bytes: usize,
+    waited_for: HashMap<Asked, watch::Sender<Option<Bytes>>>,
+}
+
+struct Entry {
+    progressed: Progressed,
+    turn: u64,
+}
+
+impl Answers {
+    /// Knows nothing yet. `profiles` are those whose outcomes may be asked for; once `draining`, nobody is kept waiting.
+    #[must_use]
+    pub fn new(
+        limits: AnswerLimits,
+        profiles: Vec<String>,
+        draining: CancellationToken,
+        metrics: Arc<Metrics>,
+    ) -> Arc<Self> {
+        let places = Semaphore::new(limits.held.min(Semaphore::MAX_PERMITS));
+        Arc::new(Self { limits, profiles, known: Mutex::default(), places, draining, metrics })
+    }
+
+    /// Listens to what workers tell, until the queue is closed.
+    pub async fn listen(self: Arc<Self>, mut notices: NoticeReader) {
+        while let Some(notice) = notices.next().await {
+            self.hear(&notice.body);
+        }
+    }
+
+    /// The trigger, if its profile lets it be asked for.
+    pub(super) fn asked(&self, profile: &str, id: TriggerId) -> Option<Asked> {
+        let profile = self.profiles.iter().position(|known| known == profile)?;
+        Some(Asked { profile, id })
+    }
+
+    /// Notes that a trigger is in the queue.
+    pub(super) fn accepted(&self, asked: Asked) {
+        let mut known = self.lock();
+        if !known.triggers.contains_key(&asked) {
+            self.keep(&mut known, asked, Progressed::Accepted);
+        }
+    }
+
+    /// How far a trigger is.
+    pub(super) fn progress_of(&self, asked: Asked) -> Progressed {
+        let mut known = self.lock();
+        known.forget(self.limits);
+        known.triggers.get(&asked).map_or(Progressed::Unknown, |entry| entry.progressed.clone())
+    }
+
+    /// Waits for an outcome: it, if it came within `limit`. `Err` says that there was no place to wait.
+    pub(super) async fn outcome_of(&self, asked: Asked, limit: Duration) -> Result<Option<Bytes>, NoPlace> {
+        let _place = self.places.try_acquire().map_err(|_| NoPlace)?;
+        let _held = InFlight::count(&self.metrics.held);
+        let mut waiting = match self.watch(asked) {
+            Ok(waiting) => waiting,
+            Err(outcome) => return Ok(Some(outcome)),
+        };
+        let told = async {
+            let outcome = waiting.receiver.wait_for(Option::is_some).await;
+            outcome.ok().and_then(|outcome| outcome.clone())
+        };
+        tokio::select! {
+            told = timeout(limit, told) => Ok(told.ok().flatten()),
+            () = self.draining.cancelled() => Ok(None),
+        }
+    }
+
+    fn watch(&self, asked: Asked) -> Result<Waiting<'_>, Bytes> {
+        let mut known = self.lock();
+        if let Some(Entry { progressed: Progressed::Done(outcome), .. }) = known.triggers.get(&asked) {
+            return Err(outcome.clone());
+        }
+        let receiver = known.waited_for.entry(asked).or_insert_with(|| watch::Sender::new(None)).subscribe();
+        Ok(Waiting { answers: self, asked, receiver })
+    }
+
+    fn hear(&self, notice: &Bytes) {
+        // Another version's notice that this one cannot read only leaves the trigger unknown.
+        let Ok(progress) = serde_json::from_slice::<Progress<'_>>(notice) else { return };
+        let Some(asked) = self.asked(&progress.profile, progress.trigger_id) else { return };
+        let mut known = self.lock();
+        match progress.outcome {
+            None => {
+                // Only who accepted it says so: a replica that hears of it midway may hear nothing more.
+                if let Some(entry) = known.triggers.get_mut(&asked)
+                    && entry.progressed == Progressed::Accepted
+                {
+                    entry.progressed = Progressed::Running;
+                }
+            }
+            Some(outcome) => {
+                let outcome = notice.slice_ref(outcome.get().as_bytes());
+                if let Some(waiting) = known.waited_for.remove(&asked) {
+                    waiting.send_replace(Some(outcome.clone()));
+                }
+                // The first outcome of a trigger stays; another one has the same id and is the receiver's to drop.
+                let done = matches!(known.triggers.get(&asked), Some(Entry { progressed: Progressed::Done(_), .. }));
+                if !done {
+                    self.keep(&mut known, asked, Progressed::Done(outcome));
+                }
+            }
+        }
+    }
+
+    fn keep(&self, known: &mut Known, asked: Asked, progressed: Progressed) {
+        known.turns += 1;
+        let turn = known.turns;
+        known.bytes += progressed.bytes();
+        if let Some(before) = known.triggers.insert(asked, Entry { progressed, turn }) {
+            known.bytes -= before.progressed.bytes();
+        }
+        known.order.push_back((asked, turn, Instant::now()));
+        known.forget(self.limits);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Too many requests are held open already.
+#[derive(Debug)]
+pub(super) struct NoPlace;
+
+/// A request that waits. Dropped, with its connection for instance, it leaves nothing behind.
+struct Waiting<'a> {
+    answers: &'a Answers,
+    asked: Asked,
+    receiver: watch::Receiver<Option<Bytes>>,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let mut known = self.answers.lock();
+        // One receiver is left: ours.
+        if known.waited_for.get(&self.asked).is_some_and(|waiting| waiting.receiver_count() <= 1) {
+            known.waited_for.remove(&self.asked);
+        }
+    }
+}
+
+impl Known {
+    fn forget(&mut self, limits: AnswerLimits) {
+        while let Some((asked, turn, since)) = self.order.front().copied() {
+            let full = self.triggers.len() > limits.most || self.bytes > limits.bytes;
+            let current = self.triggers.get(&asked).is_some_and(|entry| entry.turn == turn);
+            if current && !full && since.elapsed() < limits.kept_for {
+                return;
+            }
+            self.order.pop_front();
+            if current && let Some(entry) = self.triggers.remove(&asked) {
+                self.bytes -= entry.progressed.bytes();
+            }
+        }
+    }
+}
+
+impl Progressed {
+    fn bytes(&self) -> usize {
+        if let Self::Done(outcome) = self { outcome.len() } else { 0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::value::RawValue;
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn answers(most: usize, bytes: usize, held: usize) -> Arc<Answers> {
+        let limits = AnswerLimits { kept_for: Duration::from_secs(600), most, bytes, held };
+        let metrics = Arc::new(Metrics::new("ingress").unwrap());
+        Answers::new(limits, vec!["default".to_owned(), "sales".to_owned()], CancellationToken::new(), metrics)
+    }
+
+    impl Answers {
+        fn tell(&self, profile: &str, number: u128, outcome: Option<&str>) {
+            let outcome: Option<Box<RawValue>> = outcome.map(|outcome| serde_json::from_str(outcome).unwrap());
+            let trigger_id = TriggerId(Uuid::from_u128(number));
+            let progress = Progress { trigger_id, profile: profile.into(), outcome: outcome.as_deref() };
+            self.hear(&serde_json::to_vec(&progress).unwrap().into());
+        }
+
+        fn number(&self, number: u128) -> Asked {
+            self.asked("default", TriggerId(Uuid::from_u128(number))).unwrap()
+        }
+
+        fn state(&self, number: u128) -> Progressed {
+            self.progress_of(self.number(number))
+        }
+    }
+
+    fn done(outcome: &'static str) -> Progressed {
+        Progressed::Done(Bytes::from_static(outcome.as_bytes()))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_trigger_goes_from_accepted_over_running_to_its_first_outcome_and_is_forgotten() {
+        let answers = answers(10, 1_000, 10);
+        assert_eq!(answers.state(1), Progressed::Unknown);
+        answers.accepted(answers.number(1));
+        assert_eq!(answers.state(1), Progressed::Accepted);
+        answers.tell("default", 1, None);
+        answers.accepted(answers.number(1));
+        assert_eq!(answers.state(1), Progressed::Running);
+        tokio::time::advance(Duration::from_secs(500)).await;
+        answers.tell("default", 1, Some(r#"{"a": 1}"#));
+        answers.tell("default", 1, Some(r#"{"a": 2}"#));
+        answers.tell("default", 1, None);
+        assert_eq!(answers.state(1), done(r#"{"a": 1}"#));
+        tokio::time::advance(Duration::from_secs(599)).await;
+        assert_eq!(answers.state(1), done(r#"{"a": 1}"#), "ten minutes count from the outcome");
+        tokio::time::advance(Duration::from_secs(2)).await;
+        assert_eq!(answers.state(1), Progressed::Unknown);
+        let known = answers.lock();
+        assert_eq!((known.bytes, known.order.len()), (0, 0));
+    }
+
+    #[test]
+    fn a_replica_that_did_not_accept_a_trigger_knows_nothing_until_it_is_done_and_no_other_profile_ever_does() {
+        let answers = answers(10, 1_000, 10);
+        answers.tell("default", 1, None);
+        assert_eq!(answers.state(1), Progressed::Unknown);
+        answers.tell("sales", 1, Some("{}"));
+        answers.tell("stranger", 1, Some("{}"));
+        assert_eq!(answers.state(1), Progressed::Unknown);
+        assert!(answers.asked("stranger", TriggerId(Uuid::from_u128(1))).is_none());
+        answers.tell("default", 1, Some("{}"));
+        assert_eq!(answers.state(1), done("{}"));
+    }
+
+    #[test]
+    fn the_oldest_are_forgotten_past_the_number_and_past_the_bytes() {
+        let few = answers(2, 1_000, 10);
+        for number in 1..=3 {
+            few.tell("default", number, Some("{}"));
+        }
+        assert_eq!([1, 2, 3].map(|number| few.state(number)), [Progressed::Unknown, done("{}"), done("{}")]);
+        let small = answers(10, 5, 10);
+        for number in 1..=3 {
+            small.tell("default", number, Some("{}"));
+        }
+        assert_eq!([1, 2, 3].map(|number| small.state(number)), [Progressed::Unknown, done("{}"), done("{}")]);
+        assert_eq!(small.lock().bytes, 4);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_ends_with_the_outcome_with_its_limit_or_with_the_drain_and_leaves_nothing_behind() {
+        let answers = answers(10, 1_000, 2);
+        let wait = |answers: &Arc<Answers>| {
+            let answers = Arc::clone(answers);
+            tokio::spawn(async move { answers.outcome_of(answers.number(1), Duration::from_secs(20)).await })
+        };
+        let (first, second) = (wait(&answers), wait(&answers));
+        tokio::time::advance(Duration::from_secs(5)).await;
+        assert!(answers.outcome_of(answers.number(1), Duration::ZERO).await.is_err(), "no place is left");
+        answers.tell("default", 1, Some("{}"));
+        for waited in [first, second] {
+            assert_eq!(waited.await.unwrap().unwrap().unwrap(), "{}");
+        }
+        let began = Instant::now();
+        assert_eq!(answers.outcome_of(answers.number(2), Duration::from_secs(20)).await.unwrap(), None);
+        assert_eq!(began.elapsed().as_secs(), 20);
+        assert!(answers.lock().waited_for.is_empty());
+        answers.draining.cancel();
+        assert_eq!(answers.outcome_of(answers.number(2), Duration::from_secs(20)).await.unwrap(), None);
+        assert_eq!(began.elapsed().as_secs(), 20, "at once");
+    }
+}

@@ -1,0 +1,170 @@
+//! Holds and polls over two replicas of the ingress, and what a hold costs.
+
+use std::{collections::BTreeMap, process::Stdio};
+
+use cognigy_fallback_router::{config::Role, shutdown::Shutdown};
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::{Child, Command},
+    task::JoinSet,
+};
+
+use super::*;
+use crate::{
+    operator::Place,
+    support::app::{run, signed},
+};
+
+const HOLDS: usize = 256;
+
+/// Two ingresses that hear of each other's triggers, and a worker.
+async fn everybody_answers_everywhere(place: Place) {
+    let shutdown = Shutdown::default();
+    let start = async |role| run(&place.environment, role, shutdown.clone()).await;
+    let (one, other, worker) = (start(Role::Ingress).await, start(Role::Ingress).await, start(Role::Worker).await);
+    // Both listen once each knows an outcome that the other one accepted.
+    for (accepts, asked) in [(&one, &other), (&other, &one)] {
+        loop {
+            let id = patiently(accepts, trigger()).await.id();
+            if poll(asked, id, Some(1)).await.body["status"] == "done" {
+                break;
+            }
+        }
+    }
+    slow_model(&place.world, Duration::from_millis(200));
+    let holds = (0..HOLDS).map(async |number| {
+        let mut body = trigger();
+        body["metadata"] = json!({"number": number});
+        (number, patiently(if number % 2 == 0 { &one } else { &other }, body).await)
+    });
+    let answers = futures_util::future::join_all(holds).await;
+    assert_eq!(answers.len(), HOLDS);
+    let mut in_time = 0;
+    for (number, answer) in answers {
+        let [own, stranger] = if number % 2 == 0 { [&one, &other] } else { [&other, &one] };
+        // On a machine that is slow enough some take longer than 20 s, and have to ask again.
+        let outcome = match answer.status {
+            200 => answer.body.clone(),
+            _ => asked_again(own, answer.id()).await,
+        };
+        in_time += usize::from(answer.status == 200);
+        assert_eq!((&outcome["status"], &outcome["routing_decision"]), (&json!("success"), &decision()), "{outcome}");
+        assert_eq!(outcome["metadata"]["number"], number, "everybody gets their own");
+        // Whoever accepted it, every replica knows the outcome.
+        assert_eq!(asked_again(stranger, answer.id()).await, outcome);
+    }
+    assert!(in_time > 0, "nobody was answered while they waited");
+    shutdown.drain.cancel();
+    for running in [one, other, worker] {
+        assert!(running.ended().await.unwrap());
+    }
+}
+
+/// Posts and waits. A queue that has no room for so many at once on a busy machine is asked again, as a sender does.
+async fn patiently(running: &Running, body: Value) -> Answer {
+    loop {
+        let answer = wait(running, &body, 20).await;
+        if answer.status != 503 {
+            return answer;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+/// Asks, and waits, until it is done.
+async fn asked_again(running: &Running, id: TriggerId) -> Value {
+    loop {
+        let answer = poll(running, id, Some(20)).await;
+        if answer.body["status"] == "done" {
+            return answer.outcome().clone();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_replicas_hold_256_requests_at_once_and_both_know_every_outcome_on_rabbitmq() {
+    everybody_answers_everywhere(Place::broker().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_replicas_hold_256_requests_at_once_and_both_know_every_outcome_on_the_embedded_queue() {
+    everybody_answers_everywhere(Place::embedded().await).await;
+}
+
+/// The real ingress without a worker: whoever waits, waits.
+async fn ingress(environment: &BTreeMap<String, String>, folder: &TempDir) -> (Child, String) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_ingress"))
+        .env_clear()
+        .envs(environment)
+        .current_dir(folder.path())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    while let Some(line) = lines.next_line().await.unwrap() {
+        let Ok(line) = serde_json::from_str::<Value>(&line) else { continue };
+        if let Some(webhook) = line["webhook"].as_str().or_else(|| line["fields"]["webhook"].as_str()) {
+            let webhook = webhook.to_owned();
+            tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+            return (child, webhook);
+        }
+    }
+    panic!("it did not start");
+}
+
+fn resident(child: &Child) -> usize {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", child.id().unwrap())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().strip_suffix(" kB").unwrap().trim().parse::<usize>().unwrap() * 1024
+}
+
+/// How many requests are held now.
+async fn held(admin: &str) -> usize {
+    let text = client().get(format!("http://{admin}/metrics")).send().await.unwrap().text().await.unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix("cfr_held_requests ")).unwrap();
+    line.parse().unwrap()
+}
+
+/// So many requests at once, each on a connection of its own.
+fn requests(webhook: &str, count: usize, seconds: u32) -> JoinSet<Answer> {
+    let mut requests = JoinSet::new();
+    for _ in 0..count {
+        requests.spawn(Answer::of(signed(&client(), webhook, &trigger()).header("prefer", format!("wait={seconds}"))));
+    }
+    requests
+}
+
+/// What a request takes until it is held, and the allocator keeps, is not what holding costs: so a wave that waits for
+/// nothing comes first. A slow machine may not get all of them held at once; then so many as there are count.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_held_request_costs_no_more_than_40_kib() {
+    let place = Place::embedded().await;
+    let folder = TempDir::new().unwrap();
+    let mut environment = place.environment.clone();
+    let admin = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    environment.insert("CFR__ADMIN__LISTEN".to_owned(), admin.clone());
+    let (child, webhook) = ingress(&environment, &folder).await;
+    for answer in requests(&webhook, HOLDS, 0).join_all().await {
+        assert_eq!(answer.status, 202);
+    }
+    let each = loop {
+        let before = resident(&child);
+        let mut holds = requests(&webhook, HOLDS, 20);
+        let mut ended = None;
+        while ended.is_none() {
+            let now = held(&admin).await;
+            if now == HOLDS {
+                break;
+            }
+            ended = holds.try_join_next();
+        }
+        let (now, resident) = (held(&admin).await, resident(&child));
+        if now >= HOLDS / 2 {
+            break resident.saturating_sub(before) / now;
+        }
+    };
+    assert!(each <= 40 * 1024, "{each} bytes each");
+}
