@@ -13,6 +13,7 @@ mod callbacks;
 mod clocks;
 mod connections;
 mod console;
+mod conversations;
 mod customer_text;
 mod deploy;
 mod doctor;

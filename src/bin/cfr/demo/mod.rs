@@ -1,5 +1,6 @@
 //! `cfr demo`: the real ingress and worker on the embedded queue, between simulated neighbours on loopback ports.
 
+mod channel;
 mod finished;
 mod scenes;
 mod stage;
@@ -9,7 +10,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use cognigy_fallback_router::{shutdown::Shutdown, simulators::CallbackAnswer};
 
-use self::{finished::FinishedTriggers, scenes::SCENES, stage::Stage};
+use self::{channel::Channel, finished::FinishedTriggers, scenes::SCENES, stage::Stage};
 use crate::say;
 
 #[derive(clap::Args)]
@@ -17,6 +18,9 @@ pub(crate) struct Arguments {
     /// End by itself: exit code 0 only if each trigger ended as it should.
     #[arg(long)]
     once: bool,
+    /// Play one whole conversation of this channel instead, with the simulated Cognigy's flow and sessions.
+    #[arg(long, value_enum)]
+    channel: Option<Channel>,
 }
 
 /// How long a callback may take before the demo gives up on it.
@@ -25,12 +29,15 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let finished = FinishedTriggers::listen()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(play(arguments.once, finished))
+    match arguments.channel {
+        None => runtime.block_on(play(arguments.once, finished)),
+        Some(channel) => runtime.block_on(channel::play(channel, arguments.once, finished)),
+    }
 }
 
 async fn play(once: bool, finished: FinishedTriggers) -> anyhow::Result<()> {
     let signals = Shutdown::on_signals().context("the signal handlers cannot be installed")?;
-    let mut stage = Stage::build(finished).await?;
+    let mut stage = Stage::build(finished, None).await?;
     say(&format!("ingress   {}   (queue: {})", stage.webhook_url(), stage.queue_place()));
     let mut failed = 0;
     for (number, scene) in SCENES.iter().enumerate() {

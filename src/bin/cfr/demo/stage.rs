@@ -16,7 +16,10 @@ use cognigy_fallback_router::{
     secret::Secret,
     shutdown::Shutdown,
     signature::{Scheme, request_headers},
-    simulators::{CALLBACK_SECRET, CXONE_CLIENT_ID, CXONE_CLIENT_SECRET, LLM_API_KEY, ReceivedCallback, Simulators},
+    simulators::{
+        CALLBACK_SECRET, CXONE_ACCESS_KEY_ID, CXONE_ACCESS_KEY_SECRET, CXONE_CLIENT_ID, CXONE_CLIENT_SECRET,
+        LLM_API_KEY, ReceivedCallback, RouterAccess, Simulators,
+    },
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -24,6 +27,7 @@ use tokio::task::JoinHandle;
 
 use super::{
     PATIENCE,
+    channel::Channel,
     finished::{Fields, FinishedTriggers},
 };
 use crate::sign::curl;
@@ -50,11 +54,14 @@ pub(super) struct Answer {
 
 impl Stage {
     /// Everything but the worker.
-    pub(super) async fn build(finished: FinishedTriggers) -> anyhow::Result<Self> {
+    pub(super) async fn build(finished: FinishedTriggers, channel: Option<Channel>) -> anyhow::Result<Self> {
         let simulators = Simulators::start().await?;
         let directory = tempfile::tempdir().context("there is no temporary directory for the queue")?;
         let secret = format!("{:032x}{:032x}", rand::random::<u128>(), rand::random::<u128>());
-        let environment = environment(&simulators, &secret, &directory);
+        let mut environment = environment(&simulators, &secret, &directory);
+        if let Some(channel) = channel {
+            environment.extend(channel_environment(&simulators, channel));
+        }
         let shutdown = Shutdown::default();
         let ingress = start(&environment, Role::Ingress, &shutdown).await?;
         let limit = Duration::from_secs(10);
@@ -89,8 +96,16 @@ impl Stage {
     }
 
     pub(super) fn webhook_url(&self) -> String {
-        let address = self.ingress.webhook.map(|address| address.to_string()).unwrap_or_default();
-        format!("http://{address}/webhook/cognigy/fallback")
+        format!("{}/webhook/cognigy/fallback", self.ingress_url())
+    }
+
+    /// What a flow needs to ask this router; it holds turns for `wait`.
+    pub(super) fn router_access(&self, wait: Duration) -> anyhow::Result<RouterAccess> {
+        RouterAccess::new(&self.ingress_url(), "default", self.secret.clone(), wait)
+    }
+
+    fn ingress_url(&self) -> String {
+        format!("http://{}", self.ingress.webhook.map(|address| address.to_string()).unwrap_or_default())
     }
 
     pub(super) fn metrics_url(&self) -> String {
@@ -240,5 +255,22 @@ fn environment(simulators: &Simulators, secret: &str, directory: &TempDir) -> BT
         ("CFR__PROFILES__DEFAULT__CALLBACK__EGRESS__ALLOW_PRIVATE_CIDRS", "[\"127.0.0.0/8\"]"),
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .into()
+}
+
+/// What a conversation of a channel needs beside them.
+fn channel_environment(simulators: &Simulators, channel: Channel) -> BTreeMap<String, String> {
+    let profile = |key: &str| format!("CFR__PROFILES__DEFAULT__{key}");
+    [
+        ("COGNIGY_CALLBACK_URL".to_owned(), simulators.endpoint.url()),
+        ("CXONE_ACCESS_KEY_ID".to_owned(), CXONE_ACCESS_KEY_ID),
+        ("CXONE_ACCESS_KEY_SECRET".to_owned(), CXONE_ACCESS_KEY_SECRET),
+        (profile("CALLBACK__MODE"), channel.mode()),
+        (profile("HISTORY__PROVIDER"), "cxone_digital"),
+        (profile("HISTORY__CXONE_DIGITAL__ENVIRONMENT_URL"), simulators.cxone.url()),
+        (profile("HISTORY__CXONE_DIGITAL__EGRESS__ALLOW_HTTP"), "true"),
+        (profile("HISTORY__CXONE_DIGITAL__EGRESS__ALLOW_PRIVATE_CIDRS"), "[\"127.0.0.0/8\"]"),
+    ]
+    .map(|(name, value)| (name, value.to_owned()))
     .into()
 }
