@@ -69,7 +69,11 @@ pub(super) async fn open(
 ) -> Response {
     let given = if fields.get("outcome").is_empty() { fields.get("letter") } else { fields.get("outcome") };
     let Ok(id) = given.parse::<TriggerId>() else { return no_trigger() };
-    let found = if fields.get("outcome").is_empty() { of_letter(&console, id).await } else { of_story(&console, id) };
+    let found = if fields.get("outcome").is_empty() {
+        of_letter(&console, id).await
+    } else {
+        of_story(&console, id).ok_or_else(no_trigger)
+    };
     let (profile, trigger) = match found {
         Ok(found) => found,
         Err(response) => return response,
@@ -90,10 +94,9 @@ fn no_trigger() -> Response {
     )
 }
 
-fn of_story(console: &Console, id: TriggerId) -> Result<(String, serde_json::Value), Response> {
-    let story = console.recent().get(&id.to_string()).map(|entry| entry.story);
-    let story = story.and_then(|story| Some((story.profile, story.told?.trigger)));
-    story.ok_or_else(no_trigger)
+fn of_story(console: &Console, id: TriggerId) -> Option<(String, serde_json::Value)> {
+    let story = console.recent().get(&id.to_string())?.story;
+    Some((story.profile, story.told?.trigger))
 }
 
 async fn of_letter(console: &Console, id: TriggerId) -> Result<(String, serde_json::Value), Response> {
