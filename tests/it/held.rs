@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use cognigy_fallback_router::{
     app::Running,
+    queue::notice::{Notice, Topic},
     secret::Secret,
     signature::{Scheme, request_headers},
     trigger::TriggerId,
@@ -146,13 +147,15 @@ async fn without_a_callback_the_outcome_is_only_kept_and_a_restart_knows_nothing
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_profile_that_does_not_want_it_holds_and_tells_nothing() {
     let app = TestApp::start_with(&[("CFR__PROFILES__DEFAULT__POLL", "false")]).await;
+    let notices = app.queue().notices();
+    let mut outcomes = notices.subscribe(&[Topic::Outcome]);
     let answer = wait(&app.running, &trigger(), 20).await;
     assert_eq!((answer.status, answer.applied), (202, None), "{}", answer.body);
     app.world.callback_of(answer.body["triggerId"].as_str().unwrap().parse().unwrap()).await;
     let id = answer.body["triggerId"].as_str().unwrap().parse().unwrap();
     assert_eq!(poll(&app.running, id, None).await.body["status"], "unknown");
-    let (_, metrics) = app.admin("/metrics").await;
-    assert!(metrics.contains("cfr_notices_total{end=\"heard\"} 0"), "no notice was told: {metrics}");
+    notices.publish(Notice { topic: Topic::Outcome, body: "ours".into() });
+    assert_eq!(outcomes.next().await.unwrap().body, "ours", "nothing was told before");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
