@@ -15,6 +15,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
+use bytes::Bytes;
 use http::{StatusCode, header};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
@@ -22,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{http_server::Limits, metrics::Metrics, queue::Queue};
 
 /// Settings of the admin listener.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, schemars::JsonSchema)]
 pub struct Config {
     /// Its address.
     pub listen: SocketAddr,
@@ -68,15 +69,18 @@ pub const LIMITS: Limits = Limits {
     drain_timeout: Duration::from_secs(1),
 };
 
-/// The routes of the admin listener.
-pub fn router(health: Arc<Health>) -> Router {
-    Router::new()
+/// The routes of the admin listener; with the description of an interface where the process has one.
+pub fn router(health: Arc<Health>, interface: Option<String>) -> Router {
+    let router = Router::new()
         .route("/metrics", get(metrics))
         // That it answers is the proof: the process lives and its event loop turns.
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .route("/startupz", get(startup))
-        .with_state(health)
+        .with_state(health);
+    let Some(document) = interface else { return router };
+    let document = Bytes::from(document);
+    router.route("/openapi.json", get(async move || ([(header::CONTENT_TYPE, "application/json")], document)))
 }
 
 async fn metrics(State(health): State<Arc<Health>>) -> impl IntoResponse {

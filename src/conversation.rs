@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// Who spoke.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// The customer.
@@ -15,7 +15,7 @@ pub enum Role {
 }
 
 /// One thing said. Holds customer text: it has no `Debug` that could reach a log.
-#[derive(Clone, PartialEq, Eq, Serialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Turn {
     /// Who said it.
     pub role: Role,
@@ -23,7 +23,17 @@ pub struct Turn {
     pub text: String,
     /// When, as the source wrote it; only passed on.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Timestamp>)]
     pub timestamp: Option<String>,
+}
+
+/// How a time may be written, for the interface's description: ISO 8601, or milliseconds.
+#[derive(utoipa::ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "only its form is used")]
+enum Timestamp {
+    Text(String),
+    Number(f64),
 }
 
 impl std::fmt::Debug for Turn {

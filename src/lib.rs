@@ -37,6 +37,7 @@ pub mod http_client;
 pub mod http_server;
 pub mod metrics;
 pub mod oauth;
+pub mod otlp;
 pub mod shutdown;
 pub mod telemetry;
 

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 use crate::{
     decision::Decision,
@@ -9,7 +10,7 @@ use crate::{
 };
 
 /// How a trigger ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     /// The model decided.
@@ -56,7 +57,7 @@ impl Status {
 }
 
 /// What was done without, or otherwise than usual.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Degraded {
     /// The history could not be had.
@@ -74,7 +75,7 @@ pub enum Degraded {
 }
 
 /// Tokens paid for, over all calls of the trigger. `None` in the outcome when no call reported them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Usage {
     /// Tokens of the prompts.
     pub prompt_tokens: u64,
@@ -90,7 +91,7 @@ impl std::ops::AddAssign for Usage {
 }
 
 /// How often something was tried.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Attempts {
     /// Calls of the model gateway.
     pub llm: u32,
@@ -99,7 +100,7 @@ pub struct Attempts {
 }
 
 /// How the outcome came about. Holds no customer text.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
 pub struct Meta {
     /// Name of the profile.
     pub profile: String,
@@ -127,7 +128,7 @@ pub struct Meta {
 }
 
 /// The outcome of one trigger. Serialised once, when it is stored; every callback try repeats those bytes.
-#[derive(Clone, Serialize)]
+#[derive(Clone, Serialize, ToSchema)]
 pub struct Outcome {
     /// How it ended.
     pub status: Status,
@@ -142,14 +143,17 @@ pub struct Outcome {
     pub routing_decision: Option<Decision>,
     /// A short code; never model output or customer text.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
     pub error: Option<&'static str>,
     /// What the flow shall do without a decision.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
     pub fallback_action: Option<&'static str>,
     /// The safe answer in the language of the trigger.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub suggested_response: Option<String>,
     /// Echo of the trigger's metadata.
+    #[schema(value_type = Object)]
     pub metadata: Map<String, Value>,
     /// How it came about.
     pub meta: Meta,

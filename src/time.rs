@@ -8,6 +8,28 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct EpochMs(pub u64);
 
+/// How a span of time is written in the settings, for their schema: `250ms`, `10s`, `5m`, `1h 30m`.
+pub struct DurationText;
+
+impl schemars::JsonSchema for DurationText {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Duration".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let unit = "(nsec|ns|usec|us|msec|ms|seconds?|sec|s|minutes?|min|m|hours?|hr|h|days?|d|weeks?|w)";
+        schemars::json_schema!({
+            "type": "string",
+            "pattern": format!("^([0-9]+ ?{unit} ?)+$"),
+            "x-unit": "duration",
+        })
+    }
+}
+
 impl EpochMs {
     /// The moment `span` later.
     #[must_use]

@@ -1,17 +1,24 @@
 //! Assembly: from settings to running services.
 
 mod parts;
+mod reload;
 mod services;
 mod supervised;
 
-use std::{net::SocketAddr, process::ExitCode, sync::Arc, time::SystemTime};
+use std::{
+    net::SocketAddr,
+    process::ExitCode,
+    sync::{Arc, Mutex},
+    time::SystemTime,
+};
 
 use anyhow::Context as _;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use self::{
-    parts::{ingress_profiles, ingress_tls},
+    parts::{ingress_profiles, ingress_tls, profiles_sharing},
+    reload::{Doors, Reloader},
     services::Services,
 };
 use crate::{
@@ -19,8 +26,10 @@ use crate::{
     config::{self, Backend, Config, Loaded, Role, Sources},
     console::{self, Console},
     http_server::{self, Tls},
-    ingress::{Answers, Ingress},
+    ingress::{self, Answers, Ingress},
+    llm::Breakers,
     metrics::Metrics,
+    otlp::Traces,
     queue::{self, Limits, Queue, notice::Topic},
     shutdown::Shutdown,
     telemetry,
@@ -59,14 +68,14 @@ impl Running {
 /// The whole life of a process: settings, services, the stop signal, the exit code.
 #[must_use]
 pub fn main(role: Role, sources: &Sources) -> ExitCode {
-    let Loaded { config, warnings } = match config::load(sources, role) {
+    let loaded = match config::load(sources, role) {
         Ok(loaded) => loaded,
         Err(unusable) => return refuse(&unusable.to_string()),
     };
-    if let Err(problem) = telemetry::init(&config.log) {
+    if let Err(problem) = telemetry::init(&loaded.config.log) {
         return refuse(&problem);
     }
-    for warning in warnings {
+    for warning in &loaded.warnings {
         tracing::warn!(event = "doubtful_setting", "{warning}");
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
@@ -74,7 +83,7 @@ pub fn main(role: Role, sources: &Sources) -> ExitCode {
         Err(error) => return refuse(&format!("the runtime cannot be started: {error}")),
     };
     runtime.block_on(async {
-        match live(&config, role).await {
+        match live(loaded, sources, role).await {
             Ok(true) => ExitCode::SUCCESS,
             Ok(false) => {
                 tracing::warn!(event = "drain_incomplete", "what was in flight goes back to the queue");
@@ -94,9 +103,9 @@ fn refuse(problem: &str) -> ExitCode {
     ExitCode::from(EX_CONFIG)
 }
 
-async fn live(config: &Config, role: Role) -> anyhow::Result<bool> {
+async fn live(loaded: Loaded, sources: &Sources, role: Role) -> anyhow::Result<bool> {
     let shutdown = Shutdown::on_signals().context("the signal handlers cannot be installed")?;
-    let running = start(config, role, shutdown.clone()).await?;
+    let running = start_reloading(loaded, sources, role, shutdown.clone()).await?;
     let webhook = running.webhook.map(|address| address.to_string());
     supervised::tell_when_stopping(shutdown);
     tracing::info!(event = "started", role = role.as_str(), webhook, admin = %running.admin, "started");
@@ -108,12 +117,37 @@ async fn live(config: &Config, role: Role) -> anyhow::Result<bool> {
 /// # Errors
 /// When a part cannot be built or a port not be bound.
 pub async fn start(config: &Config, role: Role, shutdown: Shutdown) -> anyhow::Result<Running> {
+    assemble(config, role, shutdown).await.map(|(running, _)| running)
+}
+
+/// Starts the services of a role, and from then on reads the settings again on SIGHUP and when their files change.
+///
+/// # Errors
+/// As [`start`].
+pub async fn start_reloading(
+    loaded: Loaded,
+    sources: &Sources,
+    role: Role,
+    shutdown: Shutdown,
+) -> anyhow::Result<Running> {
+    let Loaded { config, prints, .. } = loaded;
+    let (running, doors) = assemble(&config, role, shutdown.clone()).await?;
+    let reloader = Reloader { sources: sources.clone(), role, doors, prints: Mutex::new(prints) };
+    tokio::spawn(Arc::new(reloader).watch(shutdown.drain, config.reload.interval));
+    Ok(running)
+}
+
+async fn assemble(config: &Config, role: Role, shutdown: Shutdown) -> anyhow::Result<(Running, Doors)> {
     // Fails only when one is installed already, which serves as well.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let metrics = Arc::new(Metrics::new(role.as_str()).context("metrics")?);
+    reload::note_success(&metrics);
+    let breakers = Breakers::new(Arc::clone(&metrics));
+    let mut doors = Doors { ingress: None, worker: None, breakers, metrics: Arc::clone(&metrics) };
     let ingress_profiles = if role.accepts() { Some(ingress_profiles(config)?) } else { None };
-    let worker_profiles = if role.works() { Some(worker_profiles(config, &metrics)?) } else { None };
+    let worker_profiles = if role.works() { Some(profiles_sharing(config, &doors.breakers, &metrics)?) } else { None };
     let tls = ingress_tls(config, role)?;
+    let traces = Traces::connect(&config.traces, role.as_str(), config.queue.backend.as_str()).context("traces")?;
     let queue = connect(config, &metrics).await?;
 
     let admin = bind(config.admin.listen).await?;
@@ -121,8 +155,9 @@ pub async fn start(config: &Config, role: Role, shutdown: Shutdown) -> anyhow::R
     let duty = if role.works() { Duty::Worker } else { Duty::Ingress };
     let health = Health::new(duty, Arc::clone(&queue), shutdown.drain.clone(), Arc::clone(&metrics));
     let health = Arc::new(health);
-    let mut services = Services::new(Arc::clone(&queue), shutdown.clone());
-    services.admin(admin, Arc::clone(&health));
+    let mut services = Services::new(Arc::clone(&queue), shutdown.clone(), traces.clone());
+    let interface = role.accepts().then(|| ingress::document().to_json()).transpose()?;
+    services.admin(admin, Arc::clone(&health), interface);
 
     let mut webhook = None;
     if let Some(profiles) = ingress_profiles {
@@ -136,11 +171,15 @@ pub async fn start(config: &Config, role: Role, shutdown: Shutdown) -> anyhow::R
             Some(answers) => ingress.with_answers(answers),
             None => ingress,
         };
+        let ingress = Arc::new(ingress.traced(traces.tracer()));
+        doors.ingress = Some(Arc::clone(&ingress));
         services.ingress(listener, tls, config, ingress);
     }
     if let Some(profiles) = worker_profiles {
         let teller = Teller::new(queue.notices(), config.console.stories);
         let worker = Worker::new(profiles, metrics).with_notices(queue.notices()).telling(teller);
+        let worker = Arc::new(worker.traced(traces.tracer()));
+        doors.worker = Some(Arc::clone(&worker));
         services.worker(config, worker);
     }
     let console = if role.shows() && config.console.enabled {
@@ -149,7 +188,8 @@ pub async fn start(config: &Config, role: Role, shutdown: Shutdown) -> anyhow::R
         None
     };
     services.readiness(health);
-    Ok(Running { webhook, console, admin: admin_address, queue, services: tokio::spawn(services.ended()) })
+    let services = tokio::spawn(services.ended());
+    Ok((Running { webhook, console, admin: admin_address, queue, services }, doors))
 }
 
 /// The operators' page of a queue, before anything was heard.

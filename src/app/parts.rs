@@ -131,20 +131,18 @@ pub(super) fn ingress_tls(config: &Config, role: Role) -> anyhow::Result<Option<
 }
 
 pub(super) fn ingress_profiles(config: &Config) -> anyhow::Result<HashMap<String, ingress::Profile>> {
-    let profile = |(name, profile): (&String, &config::Profile)| {
-        let verifier = Verifier::new(profile.webhook.scheme, &profile.webhook.secrets)
-            .with_context(|| format!("profiles.{name}.webhook.secrets"))?;
-        let egress = Egress::new(&profile.callback.egress, profile.callback.url.as_deref())
-            .with_context(|| format!("profiles.{name}.callback"))?;
-        let (threshold, deadline) = (profile.threshold, profile.deadline);
-        let rate = profile.webhook.rate.map(ingress::Rate::new);
-        let demands = callback::Demands::of(&profile.callback);
-        Ok((
-            name.clone(),
-            ingress::Profile { verifier, threshold, deadline, egress, rate, supersede: profile.supersede, demands },
-        ))
-    };
-    config.profiles.iter().map(profile).collect()
+    config.profiles.iter().map(|(name, profile)| Ok((name.clone(), ingress_profile(name, profile)?))).collect()
+}
+
+pub(super) fn ingress_profile(name: &str, profile: &config::Profile) -> anyhow::Result<ingress::Profile> {
+    let verifier = Verifier::new(profile.webhook.scheme, &profile.webhook.secrets)
+        .with_context(|| format!("profiles.{name}.webhook.secrets"))?;
+    let egress = Egress::new(&profile.callback.egress, profile.callback.url.as_deref())
+        .with_context(|| format!("profiles.{name}.callback"))?;
+    let (threshold, deadline) = (profile.threshold, profile.deadline);
+    let rate = profile.webhook.rate.map(ingress::Rate::new);
+    let demands = callback::Demands::of(&profile.callback);
+    Ok(ingress::Profile { verifier, threshold, deadline, egress, rate, supersede: profile.supersede, demands })
 }
 
 /// What a worker knows of each profile, by name.
@@ -152,18 +150,29 @@ pub(super) fn ingress_profiles(config: &Config) -> anyhow::Result<HashMap<String
 /// # Errors
 /// When a part of a profile cannot be built.
 pub fn worker_profiles(config: &Config, metrics: &Arc<Metrics>) -> anyhow::Result<HashMap<String, worker::Profile>> {
-    let breakers = Breakers::new(Arc::clone(metrics));
+    profiles_sharing(config, &Breakers::new(Arc::clone(metrics)), metrics)
+}
+
+pub(super) fn profiles_sharing(
+    config: &Config,
+    breakers: &Breakers,
+    metrics: &Arc<Metrics>,
+) -> anyhow::Result<HashMap<String, worker::Profile>> {
     let build = |(name, profile): (&String, &config::Profile)| {
-        let built = worker_profile(config, profile, &breakers, metrics).with_context(|| format!("profiles.{name}"))?;
+        let built = worker_profile(config, profile, breakers, metrics).with_context(|| format!("profiles.{name}"))?;
         Ok((name.clone(), built))
     };
     let profiles: HashMap<_, _> = config.profiles.iter().map(build).collect::<anyhow::Result<_>>()?;
-    let sets: BTreeSet<_> = config.profiles.values().map(|profile| &profile.template).collect();
-    metrics.templates_loaded.set(i64::try_from(sets.len()).unwrap_or(i64::MAX));
+    count_templates(config, metrics);
     Ok(profiles)
 }
 
-fn worker_profile(
+pub(super) fn count_templates(config: &Config, metrics: &Metrics) {
+    let sets: BTreeSet<_> = config.profiles.values().map(|profile| &profile.template).collect();
+    metrics.templates_loaded.set(i64::try_from(sets.len()).unwrap_or(i64::MAX));
+}
+
+pub(super) fn worker_profile(
     config: &Config,
     profile: &config::Profile,
     breakers: &Breakers,

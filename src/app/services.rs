@@ -11,6 +11,7 @@ use crate::{
     console::Console,
     http_server::{self, Tls},
     ingress::{self, Ingress},
+    otlp::Traces,
     queue::Queue,
     shutdown::Shutdown,
     worker::{self, Worker},
@@ -24,6 +25,7 @@ const FIRST_CONNECTION: Duration = Duration::from_secs(2);
 pub(super) struct Services {
     queue: Arc<dyn Queue>,
     shutdown: Shutdown,
+    traces: Traces,
     admin_end: Shutdown,
     working: tokio::task::JoinSet<anyhow::Result<bool>>,
     admin: Option<JoinHandle<bool>>,
@@ -31,11 +33,12 @@ pub(super) struct Services {
 }
 
 impl Services {
-    pub(super) fn new(queue: Arc<dyn Queue>, shutdown: Shutdown) -> Self {
+    pub(super) fn new(queue: Arc<dyn Queue>, shutdown: Shutdown, traces: Traces) -> Self {
         let admin_end = Shutdown::default();
         Self {
             queue,
             shutdown,
+            traces,
             admin_end,
             working: tokio::task::JoinSet::new(),
             admin: None,
@@ -43,13 +46,13 @@ impl Services {
         }
     }
 
-    pub(super) fn admin(&mut self, listener: TcpListener, health: Arc<Health>) {
-        let router = admin::router(health);
+    pub(super) fn admin(&mut self, listener: TcpListener, health: Arc<Health>, interface: Option<String>) {
+        let router = admin::router(health, interface);
         self.admin = Some(tokio::spawn(http_server::serve(listener, router, admin::LIMITS, self.admin_end.clone())));
     }
 
-    pub(super) fn ingress(&mut self, listener: TcpListener, tls: Option<Tls>, config: &Config, ingress: Ingress) {
-        let router = ingress::router(Arc::new(ingress));
+    pub(super) fn ingress(&mut self, listener: TcpListener, tls: Option<Tls>, config: &Config, ingress: Arc<Ingress>) {
+        let router = ingress::router(ingress);
         let (limits, shutdown, queue) = (config.ingress.limits, self.shutdown.clone(), Arc::clone(&self.queue));
         self.working.spawn(async move {
             tokio::select! {
@@ -60,9 +63,9 @@ impl Services {
         });
     }
 
-    pub(super) fn worker(&mut self, config: &Config, worker: Worker) {
+    pub(super) fn worker(&mut self, config: &Config, worker: Arc<Worker>) {
         let (queue, config, shutdown) = (Arc::clone(&self.queue), config.worker.clone(), self.shutdown.clone());
-        self.working.spawn(async move { Ok(worker::run(Arc::new(worker), queue, &config, shutdown).await?) });
+        self.working.spawn(async move { Ok(worker::run(worker, queue, &config, shutdown).await?) });
     }
 
     /// The operators' page. A port that is taken keeps no trigger from being decided, so it is only warned of.
@@ -113,6 +116,7 @@ impl Services {
             }
         }
         self.queue.close().await;
+        self.traces.close().await;
         self.admin_end.drain.cancel();
         if let Some(admin) = self.admin {
             let _ = admin.await;

@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// Settings of a profile's callback.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, schemars::JsonSchema)]
 pub struct Config {
     /// How it is posted.
     pub mode: Mode,
@@ -34,12 +34,15 @@ pub struct Config {
     pub secrets: Vec<Secret>,
     /// After this time from storing, an outcome that nobody took goes to the dead letters.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "crate::time::DurationText")]
     pub max_age: Duration,
     /// Limit for making a connection.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "crate::time::DurationText")]
     pub connect_timeout: Duration,
     /// Limit for the whole exchange.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "crate::time::DurationText")]
     pub timeout: Duration,
     /// PEM file with authorities to trust beside the system's.
     #[serde(default)]
@@ -55,7 +58,7 @@ pub struct Config {
 }
 
 /// How an outcome is posted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Mode {
     /// A signed POST of the outcome.

@@ -6,6 +6,7 @@ use super::{Backend, Config, Profile, Role, check_history};
 use crate::{
     callback::Mode,
     egress::Egress,
+    otlp,
     safe_answer::SafeAnswers,
     secret::Secret,
     signature::{Scheme, Signer, Verifier, weak},
@@ -85,6 +86,11 @@ fn numbers(config: &Config, notes: &mut Notes<'_>) {
     notes.within("ingress.limits.idle_timeout", ingress.limits.idle_timeout, s(1), s(3600));
     notes.within("ingress.limits.drain_delay", ingress.limits.drain_delay, s(0), s(300));
     notes.within("ingress.limits.drain_timeout", ingress.limits.drain_timeout, s(0), s(300));
+    notes.within("traces.sample", config.traces.sample, 0.0, 1.0);
+    if let Some(Err(error)) = config.traces.endpoint.as_deref().map(otlp::traces_url) {
+        notes.problem("traces.endpoint", error);
+    }
+    notes.within("reload.interval", config.reload.interval, s(0), s(3600));
     notes.within("worker.reserve", config.worker.reserve, s(0), s(60));
     notes.within("worker.drain_timeout", config.worker.drain_timeout, s(0), s(3600));
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use config::{ConfigError, FileFormat, Map, Source, Value, ValueKind};
 
 /// Short names, the key each stands for, and whether that key is a list.
-const SHORT_NAMES: &[(&str, &str, bool)] = &[
+pub(super) const SHORT_NAMES: &[(&str, &str, bool)] = &[
     ("COGNIGY_WEBHOOK_SECRET", "profiles.default.webhook.secrets", true),
     ("CXONE_CLIENT_ID", "profiles.default.history.cxone.client_id", false),
     ("CXONE_CLIENT_SECRET", "profiles.default.history.cxone.client_secret", false),

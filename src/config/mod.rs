@@ -3,6 +3,8 @@
 mod check;
 mod check_history;
 mod environment;
+pub mod manual;
+mod prints;
 mod profile;
 mod secrets;
 
@@ -11,8 +13,11 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 use config::{FileFormat, Map, Value, ValueKind};
 use serde::Deserialize;
 
-pub use self::profile::{Profile, Webhook};
-use crate::{admin, console, ingress, queue, telemetry, worker};
+pub use self::{
+    prints::{Print, Prints, files_print},
+    profile::{Profile, Webhook},
+};
+use crate::{admin, console, ingress, otlp, queue, telemetry, worker};
 
 /// The defaults of everything but the profiles; also the manual of these keys.
 pub const DEFAULTS: &str = include_str!("default.toml");
@@ -20,7 +25,7 @@ pub const DEFAULTS: &str = include_str!("default.toml");
 pub const PROFILE_DEFAULTS: &str = include_str!("profile.toml");
 
 /// All settings.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, schemars::JsonSchema)]
 pub struct Config {
     /// `[ingress]`
     pub ingress: ingress::Config,
@@ -36,6 +41,10 @@ pub struct Config {
     pub templates: TemplatesConfig,
     /// `[log]`
     pub log: telemetry::Config,
+    /// `[traces]`
+    pub traces: otlp::Config,
+    /// `[reload]`
+    pub reload: ReloadConfig,
     /// `[profiles.NAME]`
     pub profiles: BTreeMap<String, Profile>,
 }
@@ -49,11 +58,12 @@ impl Config {
 }
 
 /// `[queue]`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, schemars::JsonSchema)]
 pub struct QueueConfig {
     /// Which backend.
     pub backend: Backend,
     /// Ready triggers over which new ones are refused.
+    #[schemars(extend("x-unit" = "triggers"))]
     pub soft_limit: u64,
     /// `[queue.rabbitmq]`
     pub rabbitmq: queue::rabbitmq::Config,
@@ -62,7 +72,7 @@ pub struct QueueConfig {
 }
 
 /// The queue backends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Backend {
     /// A RabbitMQ broker or cluster.
@@ -71,12 +81,32 @@ pub enum Backend {
     Embedded,
 }
 
+impl Backend {
+    /// The name in the settings, and in traces.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Rabbitmq => "rabbitmq",
+            Self::Embedded => "embedded",
+        }
+    }
+}
+
 /// `[templates]`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, schemars::JsonSchema)]
 pub struct TemplatesConfig {
     /// Where the template sets are; without it only the compiled-in set `default`.
     #[serde(default)]
     pub directory: Option<PathBuf>,
+}
+
+/// `[reload]`
+#[derive(Clone, Debug, Deserialize, schemars::JsonSchema)]
+pub struct ReloadConfig {
+    /// Time between two looks at the settings' files; `0s`: only SIGHUP makes the process read them again.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "crate::time::DurationText")]
+    pub interval: Duration,
 }
 
 /// What a process does, and so which settings it cannot do without.
@@ -139,6 +169,8 @@ pub struct Loaded {
     pub config: Config,
     /// Sentences for the log at start.
     pub warnings: Vec<String>,
+    /// What they were made from, to tell later what has changed.
+    pub prints: Prints,
 }
 
 /// Everything that is wrong with the settings, a sentence each.
@@ -166,8 +198,24 @@ impl Sources {
 /// # Errors
 /// [`Unusable`], with every problem that can be told apart.
 pub fn load(sources: &Sources, role: Role) -> Result<Loaded, Unusable> {
+    load_from(sources, role, |_| ())
+}
+
+/// Does the same on a machine that has none of the deployment's secrets and certificates: what only files and variables
+/// of the deployment can hold is taken as given.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_offline(sources: &Sources, role: Role) -> Result<Loaded, Unusable> {
+    load_from(sources, role, secrets::assume)
+}
+
+fn load_from(sources: &Sources, role: Role, assume: impl FnOnce(&mut Map<String, Value>)) -> Result<Loaded, Unusable> {
+    let files = files_print(sources);
     let mut problems = Vec::new();
     let mut tree = merged(sources, &mut problems).map_err(|problem| Unusable(vec![problem]))?;
+    assume(&mut tree);
+    let prints = Prints { files, ..prints::of_tree(&tree) };
     secrets::resolve(&mut tree, &mut problems);
     let config = deserialised(&tree, &mut problems);
     let mut warnings = Vec::new();
@@ -177,7 +225,7 @@ pub fn load(sources: &Sources, role: Role) -> Result<Loaded, Unusable> {
     match config {
         Some(mut config) if problems.is_empty() => {
             config.profiles.values_mut().for_each(Profile::complete);
-            Ok(Loaded { config, warnings })
+            Ok(Loaded { config, warnings, prints })
         }
         _ => Err(Unusable(problems)),
     }

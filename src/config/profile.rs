@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// The settings of one bot.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, schemars::JsonSchema)]
 pub struct Profile {
     /// Outcomes can be waited for (`Prefer: wait`) and asked for (`GET /v1/triggers`).
     pub poll: bool,
@@ -20,6 +20,7 @@ pub struct Profile {
     pub threshold: f64,
     /// From acceptance until the answer is worthless.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "crate::time::DurationText")]
     pub deadline: Duration,
     /// Name of the template set.
     pub template: String,
@@ -48,7 +49,7 @@ pub struct Profile {
 }
 
 /// `[profiles.NAME.webhook]`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, schemars::JsonSchema)]
 pub struct Webhook {
     /// How requests are signed.
     pub scheme: Scheme,

@@ -54,7 +54,7 @@ pub use self::parts::{Bot, Parts};
 pub const SHORTEST_TOKEN: usize = 32;
 
 /// `[console]`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, schemars::JsonSchema)]
 pub struct Config {
     /// Whether `cfr serve` has one.
     pub enabled: bool,

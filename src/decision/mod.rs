@@ -27,15 +27,18 @@ pub const MAX_DEPTH: usize = 32;
 pub const UNKNOWN_INTENT: &str = "UNKNOWN";
 
 /// The validated answer of the model, in the field order of the outcome.
-#[derive(Clone, PartialEq, Serialize)]
+#[derive(Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct Decision {
     /// The intent, as the profile spells it; `UNKNOWN` when it is not on the allow-list.
     pub classified_intent: String,
     /// The model's own confidence, 0..=1: a hint.
+    #[schema(minimum = 0.0, maximum = 1.0)]
     pub confidence: f64,
     /// What the model extracted from the conversation.
+    #[schema(value_type = Object)]
     pub extracted_parameters: Map<String, Value>,
     /// What the bot could say, cleaned; 1 to 2,000 characters.
+    #[schema(min_length = 1, max_length = 2_000)]
     pub suggested_response: String,
     /// True when a human has to take over.
     pub requires_human_agent: bool,

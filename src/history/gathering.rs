@@ -11,7 +11,7 @@ use crate::{
 pub(super) const MOST_PAGES: usize = 20;
 
 /// In which order a source tells what was said, within a page and from page to page.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Order {
     /// The newest first: the paging ends when there is enough.

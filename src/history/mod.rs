@@ -29,16 +29,19 @@ pub use examination::{Examined, examine};
 pub use gathering::Order;
 
 /// Settings of a profile's history.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, schemars::JsonSchema)]
 pub struct Config {
     /// Where it comes from.
     pub provider: Provider,
     /// Newest turns to keep.
+    #[schemars(extend("x-unit" = "turns"))]
     pub max_turns: usize,
     /// Characters to keep, from the newest turn on.
+    #[schemars(extend("x-unit" = "characters"))]
     pub max_characters: usize,
     /// Limit for fetching it, all pages and retries included.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "crate::time::DurationText")]
     pub timeout: Duration,
     /// How long a fetched conversation serves the next trigger of it.
     pub cache: CacheConfig,
@@ -51,7 +54,7 @@ pub struct Config {
 }
 
 /// The sources.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Provider {
     /// Only what the trigger brings.

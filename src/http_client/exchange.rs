@@ -13,7 +13,14 @@ use super::{
     retry_after::retry_after,
 };
 use crate::{
-    metrics::{Metrics, labels::Upstream},
+    metrics::{
+        Metrics,
+        labels::{Label as _, Upstream, UpstreamStatus},
+    },
+    telemetry::{
+        names,
+        spans::{self, Span, SpanKind},
+    },
     time::EpochMs,
 };
 
@@ -82,8 +89,8 @@ pub struct Unanswered {
     pub sent: bool,
 }
 
-/// Sends a request and reads the answer within `limits`. It is counted and timed under `upstream`; a body that cannot be
-/// read is only an error to those who ask for it, because a status that arrived is an answer.
+/// Sends a request and reads the answer within `limits`. It is counted and timed under `upstream`, and traced; a body that
+/// cannot be read is only an error to those who ask for it, because a status that arrived is an answer.
 ///
 /// # Errors
 /// When no status came at all.
@@ -106,6 +113,26 @@ pub async fn exchange_noting(
     upstream: Upstream,
     metrics: &Metrics,
 ) -> Result<Answer, Unanswered> {
+    let name = match upstream {
+        Upstream::Cxone => names::FETCH_HISTORY,
+        Upstream::Llm => names::CHAT,
+        Upstream::Cognigy => names::POST_CALLBACK,
+    };
+    let mut span = spans::child(SpanKind::Client, || (name.into(), Vec::new()));
+    exchange_in(&mut span, request, limits, upstream, metrics).await
+}
+
+/// Does the same as [`exchange_noting`] in a span of the caller's, who knows more to say of it.
+///
+/// # Errors
+/// As [`exchange_noting`].
+pub async fn exchange_in(
+    span: &mut Span,
+    request: reqwest::RequestBuilder,
+    limits: Limits,
+    upstream: Upstream,
+    metrics: &Metrics,
+) -> Result<Answer, Unanswered> {
     let begun = Instant::now();
     let result = send(request.timeout(limits.time), limits.body).await;
     metrics.upstream_duration.get(upstream).observe(begun.elapsed().as_secs_f64());
@@ -115,6 +142,12 @@ pub async fn exchange_noting(
         Err(unanswered) => unanswered.error.status_label(),
     };
     metrics.upstream_requests.get(upstream, label).inc();
+    if let Ok(answer) = &result {
+        span.set(names::HTTP_STATUS, i64::from(answer.status.as_u16()));
+    }
+    if label != UpstreamStatus::Success {
+        span.fail(label.as_str());
+    }
     result
 }
 

@@ -9,7 +9,7 @@ use std::{sync::Arc, time::Duration};
 
 use reqwest::{dns::Resolve, redirect::Policy};
 
-pub use exchange::{Answer, Limits, Unanswered, exchange, exchange_noting, read_limited};
+pub use exchange::{Answer, Limits, Unanswered, exchange, exchange_in, exchange_noting, read_limited};
 pub use failure::UpstreamError;
 pub use retry_after::retry_after;
 pub use roots::Roots;

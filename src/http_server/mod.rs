@@ -29,21 +29,26 @@ pub use self::tls::{Tls, TlsFiles};
 use crate::shutdown::Shutdown;
 
 /// What a listener puts up with.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, schemars::JsonSchema)]
 pub struct Limits {
     /// Connections open at once; more wait in the kernel's backlog.
+    #[schemars(extend("x-unit" = "connections"))]
     pub connections: usize,
     /// From the connection to its first byte, and from there to the end of the header.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "crate::time::DurationText")]
     pub header_timeout: Duration,
     /// Between two requests on one connection.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "crate::time::DurationText")]
     pub idle_timeout: Duration,
     /// How long it goes on accepting after the stop signal, so that load balancers notice first.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "crate::time::DurationText")]
     pub drain_delay: Duration,
     /// How long requests in flight may take after that.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "crate::time::DurationText")]
     pub drain_timeout: Duration,
 }
 

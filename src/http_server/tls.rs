@@ -12,7 +12,7 @@ use serde::Deserialize;
 use tokio_rustls::TlsAcceptor;
 
 /// Files with the listener's identity. They are read once, at start.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, schemars::JsonSchema)]
 pub struct TlsFiles {
     /// PEM file with the certificate, and after it its chain.
     pub certificate_file: PathBuf,

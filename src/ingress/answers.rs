@@ -23,10 +23,11 @@ use crate::{
 };
 
 /// How much is kept, and how many requests are held open.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, schemars::JsonSchema)]
 pub struct AnswerLimits {
     /// How long an outcome can be asked for.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "crate::time::DurationText")]
     pub kept_for: Duration,
     /// How many triggers are known at once; the oldest are forgotten first.
     pub most: usize,

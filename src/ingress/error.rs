@@ -8,6 +8,7 @@ use axum::{
 };
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::{
     metrics::labels::Webhook,
@@ -44,13 +45,22 @@ pub(super) enum Rejection {
 }
 
 /// The body of an error answer.
-#[derive(Serialize)]
-struct Details<'a> {
+#[derive(Serialize, ToSchema)]
+#[schema(as = ProblemDetails)]
+pub(super) struct Details<'a> {
+    /// A URN of ours; the same for the same kind of problem.
+    #[schema(value_type = String)]
     r#type: &'static str,
+    /// What kind of problem it is.
+    #[schema(value_type = String)]
     title: &'static str,
+    /// The status of the answer.
     status: u16,
+    /// What to do about it; never repeats what was sent.
     detail: String,
+    /// Every broken rule of the body.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<Problem>>, nullable = false)]
     errors: Option<&'a [Problem]>,
 }
 

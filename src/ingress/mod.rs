@@ -3,13 +3,19 @@
 mod answers;
 mod error;
 mod known;
+mod openapi;
 mod polls;
 mod prefer;
 mod rate;
 mod signed;
 mod triggers;
 
-use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
 
 use axum::{
     Router,
@@ -24,6 +30,7 @@ use crate::{
     metrics::Metrics,
     queue::{Publisher, notice::Notices},
     signature::Verifier,
+    telemetry::spans::Tracer,
     time::EpochMs,
     trigger::TriggerId,
 };
@@ -31,23 +38,28 @@ use crate::{
 use self::known::KnownTriggers;
 pub use self::{
     answers::{AnswerLimits, Answers},
+    openapi::document,
     rate::{Rate, RateConfig},
 };
 
 /// Settings of the ingress.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, schemars::JsonSchema)]
 pub struct Config {
     /// Address of the webhook listener.
     pub listen: SocketAddr,
     /// Largest body of a trigger, in bytes.
+    #[schemars(extend("x-unit" = "bytes"))]
     pub max_body: usize,
     /// Limit for receiving a body.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "crate::time::DurationText")]
     pub body_timeout: Duration,
     /// How long the id of an accepted trigger is known, so that a repeat is answered without queueing it again.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "crate::time::DurationText")]
     pub known_for: Duration,
     /// How many such ids are kept.
+    #[schemars(extend("x-unit" = "ids"))]
     pub known_most: usize,
     /// What is kept for requests that wait for an outcome or ask for one.
     pub answers: AnswerLimits,
@@ -78,12 +90,13 @@ pub struct Profile {
 
 /// The parts that the handlers share.
 pub struct Ingress {
-    profiles: HashMap<String, Profile>,
+    profiles: RwLock<HashMap<String, Arc<Profile>>>,
     publisher: Arc<dyn Publisher>,
     known: KnownTriggers,
     answers: Option<Arc<Answers>>,
     notices: Option<Arc<dyn Notices>>,
     metrics: Arc<Metrics>,
+    tracer: Tracer,
     max_body: usize,
     body_timeout: Duration,
 }
@@ -98,13 +111,15 @@ impl Ingress {
         accepted: Vec<(TriggerId, EpochMs)>,
         metrics: Arc<Metrics>,
     ) -> Self {
+        let profiles = profiles.into_iter().map(|(name, profile)| (name, Arc::new(profile))).collect();
         Self {
-            profiles,
+            profiles: RwLock::new(profiles),
             publisher,
             known: KnownTriggers::new(config.known_for, config.known_most, accepted),
             answers: None,
             notices: None,
             metrics,
+            tracer: Tracer::default(),
             max_body: config.max_body,
             body_timeout: config.body_timeout,
         }
@@ -122,6 +137,26 @@ impl Ingress {
     pub fn with_answers(mut self, answers: Arc<Answers>) -> Self {
         self.answers = Some(answers);
         self
+    }
+}
+
+impl Ingress {
+    /// Has its requests traced.
+    #[must_use]
+    pub fn traced(self, tracer: Tracer) -> Self {
+        Self { tracer, ..self }
+    }
+
+    /// The bot of that name, as it is now: a request that holds it is answered with it, whatever a reload brings.
+    fn profile(&self, name: &str) -> Option<Arc<Profile>> {
+        self.profiles.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+
+    /// Takes the bots that changed, and forgets those that are not among `names`.
+    pub fn replace_profiles(&self, changed: HashMap<String, Arc<Profile>>, names: &[&str]) {
+        let mut profiles = self.profiles.write().unwrap_or_else(PoisonError::into_inner);
+        profiles.extend(changed);
+        profiles.retain(|name, _| names.contains(&name.as_str()));
     }
 }
 

@@ -33,9 +33,9 @@ impl FromRequestParts<Arc<Ingress>> for SignedPoll {
     async fn from_request_parts(parts: &mut Parts, ingress: &Arc<Ingress>) -> Result<Self, Rejection> {
         let path = Path::<(String, TriggerId)>::from_request_parts(parts, ingress).await;
         let Ok(Path((name, id))) = path else { return Err(Rejection::NotFound) };
-        let profile = ingress.profiles.get(&name).ok_or(Rejection::NotFound)?;
+        let profile = ingress.profile(&name).ok_or(Rejection::NotFound)?;
         let content = parts.uri.path_and_query().map_or("", |content| content.as_str());
-        signed::verify(ingress, &name, profile, &parts.headers, content.as_bytes())?;
+        signed::verify(ingress, &name, &profile, &parts.headers, content.as_bytes())?;
         Ok(Self { id, asked: ingress.answers.as_ref().and_then(|answers| answers.asked(&name, id)) })
     }
 }
@@ -65,12 +65,18 @@ pub(super) async fn poll(State(ingress): State<Arc<Ingress>>, prefer: Prefer, po
     response
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct PollBody<'a> {
+#[schema(as = TriggerStatus)]
+pub(super) struct PollBody<'a> {
+    /// The trigger.
     trigger_id: TriggerId,
+    /// `accepted`, `running`, `done`, or `unknown` (here, or by now).
+    #[schema(value_type = String, pattern = "^(accepted|running|done|unknown)$")]
     status: &'static str,
+    /// The outcome, once it is done.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<crate::outcome::Outcome>, nullable = false)]
     outcome: Option<&'a RawValue>,
 }
 

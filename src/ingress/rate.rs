@@ -9,12 +9,14 @@ use governor::{
 use serde::Deserialize;
 
 /// `[profiles.NAME.webhook.rate]`: the limit of one ingress process; several processes take as many times more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
 pub struct RateConfig {
     /// Requests per second in the long run.
+    #[schemars(extend("x-unit" = "requests a second"))]
     pub per_second: NonZeroU32,
     /// Requests at once, after a pause; as many as `per_second`, if not set.
     #[serde(default)]
+    #[schemars(extend("x-unit" = "requests"))]
     pub burst: Option<NonZeroU32>,
 }
 

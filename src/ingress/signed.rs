@@ -39,17 +39,17 @@ impl FromRequest<Arc<Ingress>> for Signed<Trigger> {
         let (mut parts, body) = request.into_parts();
         let name = <Path<String> as OptionalFromRequestParts<_>>::from_request_parts(&mut parts, ingress).await;
         let name = name.ok().flatten().map_or(Cow::Borrowed("default"), |Path(name)| Cow::Owned(name));
-        let profile = ingress.profiles.get(name.as_ref()).ok_or(Rejection::NotFound)?;
+        let profile = ingress.profile(&name).ok_or(Rejection::NotFound)?;
 
         check_length(&parts.headers, ingress.max_body)?;
         check_media(&parts.headers)?;
         let raw =
             timeout(ingress.body_timeout, read(body, ingress.max_body)).await.map_err(|_| Rejection::BodyTimeout)??;
 
-        let (verified, now) = verify(ingress, &name, profile, &parts.headers, &raw)?;
+        let (verified, now) = verify(ingress, &name, &profile, &parts.headers, &raw)?;
         profile.rate.as_ref().map_or(Ok(()), Rate::admit).map_err(Rejection::RateLimited)?;
         let body = TriggerBody::parse(&raw).map_err(Rejection::Invalid)?;
-        check_profile_rules(profile, &body)?;
+        check_profile_rules(&profile, &body)?;
 
         let key = idempotency_key(&verified, &parts.headers, &body)?;
         let id = key.map_or_else(|| TriggerId(Uuid::now_v7()), |key| TriggerId::derived(&name, key));
@@ -150,7 +150,9 @@ fn idempotency_key<'a>(
     }
     if let Some(value) = headers.get("idempotency-key") {
         return match value.to_str() {
-            Ok(key) if (1..=256).contains(&key.len()) => Ok(Some(IdempotencyKey::Header(key))),
+            Ok(key) if (1..=256).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic()) => {
+                Ok(Some(IdempotencyKey::Header(key)))
+            }
             _ => Err(broken("", "came with an Idempotency-Key that is not 1 to 256 visible ASCII characters")),
         };
     }

@@ -11,6 +11,7 @@ use axum::{
 use futures_util::FutureExt;
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{
@@ -25,11 +26,15 @@ use crate::{
     message::{ConversationKey, ENVELOPE_VERSION, Envelope, Lane, Message, NewerTrigger, Tries},
     metrics::{
         InFlight,
-        labels::{Polled, Webhook, WebhookClass},
+        labels::{Label as _, Polled, Webhook, WebhookClass},
     },
     queue::{
         QueueError,
         notice::{Notice, Notices, Topic},
+    },
+    telemetry::{
+        names,
+        spans::{self, KeyValue, Origin, Span, SpanKind},
     },
     trigger::{Trigger, TriggerId},
 };
@@ -92,7 +97,7 @@ async fn queue(ingress: &Ingress, signed: Signed<Trigger>) -> Result<Accepted, R
 /// What workers are told, where a trigger of this profile supersedes older ones.
 fn newer<'i>(ingress: &'i Ingress, trigger: &Trigger) -> Option<(&'i dyn Notices, NewerTrigger)> {
     let notices = ingress.notices.as_deref()?;
-    ingress.profiles.get(&trigger.profile).filter(|profile| profile.supersede)?;
+    ingress.profile(&trigger.profile).filter(|profile| profile.supersede)?;
     let conversation = ConversationKey::of(&trigger.profile, &trigger.body.conversation_id);
     Some((notices, NewerTrigger { conversation, trigger_id: trigger.id, accepted_at: trigger.accepted_at }))
 }
@@ -101,15 +106,45 @@ fn newer<'i>(ingress: &'i Ingress, trigger: &Trigger) -> Option<(&'i dyn Notices
 /// for.
 async fn publish(ingress: &Ingress, signed: Signed<Trigger>, ticket: Option<Ticket>) -> Result<(), QueueError> {
     ingress.publisher.admit()?;
-    let message = message(signed);
-    let Some(ticket) = ticket else { return ingress.publisher.publish(Lane::Work, &message).await };
+    let mut message = message(signed);
+    let span = sending(&mut message);
+    let Some(ticket) = ticket else { return sent(span, ingress.publisher.publish(Lane::Work, &message).await) };
     let publisher = Arc::clone(&ingress.publisher);
     let stored = tokio::spawn(async move {
-        let ending = publisher.publish(Lane::Work, &message).await;
+        let ending = sent(span, publisher.publish(Lane::Work, &message).await);
         ticket.end(ending.clone());
         ending
     });
     stored.await.unwrap_or_else(|_| Err(QueueError::Unknown("the publish panicked".to_owned())))
+}
+
+/// The span in which a message is stored; the message carries it on.
+fn sending(message: &mut Message) -> Span {
+    let id = message.envelope.trigger_id;
+    let mut span = spans::child(SpanKind::Producer, || {
+        let attributes = vec![
+            KeyValue::new(names::MESSAGING_OPERATION, names::SEND),
+            KeyValue::new(names::MESSAGING_DESTINATION, Lane::Work.as_str()),
+            KeyValue::new(names::MESSAGING_ID, id.to_string()),
+            KeyValue::new(names::PROFILE, message.envelope.profile.clone()),
+        ];
+        (format!("{} {}", names::SEND, Lane::Work.as_str()).into(), attributes)
+    });
+    let system = span.system();
+    span.set(names::MESSAGING_SYSTEM, system);
+    message.envelope.traceparent = span.traceparent();
+    span
+}
+
+fn sent(mut span: Span, ending: Result<(), QueueError>) -> Result<(), QueueError> {
+    match &ending {
+        Ok(()) => {}
+        Err(QueueError::Refused { .. }) => span.fail("refused"),
+        Err(QueueError::Unreachable(_)) => span.fail("unreachable"),
+        Err(QueueError::Unknown(_)) => span.fail("unknown"),
+        Err(QueueError::Unusable(_)) => span.fail("unusable"),
+    }
+    ending
 }
 
 fn message(signed: Signed<Trigger>) -> Message {
@@ -143,10 +178,14 @@ pub(super) struct Accepted {
     duplicate: bool,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct AcceptedBody {
+#[schema(as = Accepted)]
+pub(super) struct AcceptedBody {
+    /// The trigger's id: the `webhook-id` of its callback.
     trigger_id: TriggerId,
+    /// `accepted`.
+    #[schema(value_type = String)]
     status: &'static str,
 }
 
@@ -169,12 +208,32 @@ impl IntoResponse for Accepted {
     }
 }
 
+/// The span of a request. A stranger's trace is only pointed to: whether ours is kept is not for others to say.
+fn begin(ingress: &Ingress, request: &Request) -> Span {
+    let given = request.headers().get("traceparent").and_then(|value| value.to_str().ok());
+    ingress.tracer.begin(SpanKind::Server, Origin::Linked(given), || {
+        let path = request.uri().path();
+        let route = if path.starts_with("/webhook/cognigy/fallback") {
+            names::RECEIVE
+        } else if path.starts_with("/v1/triggers/") {
+            names::LOOK_UP
+        } else {
+            names::OTHER_REQUEST
+        };
+        let method = if *request.method() == http::Method::POST { "POST" } else { "GET" };
+        let route_only = route.split(' ').nth(1).unwrap_or(route);
+        let attributes = vec![KeyValue::new(names::HTTP_METHOD, method), KeyValue::new(names::HTTP_ROUTE, route_only)];
+        (route.into(), attributes)
+    })
+}
+
 /// Counts and times every answer, and turns a panic into a `500` whose id stands in the log.
 pub(super) async fn observe(State(ingress): State<Arc<Ingress>>, request: Request, next: Next) -> Response {
     let metrics = &ingress.metrics;
     let started = Instant::now();
     let in_flight = InFlight::count(&metrics.webhook_in_flight);
-    let response = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+    let mut span = begin(&ingress, &request);
+    let response = AssertUnwindSafe(span.scope(next.run(request))).catch_unwind().await;
     drop(in_flight);
     let response = response.unwrap_or_else(|_| {
         let id = TriggerId(Uuid::now_v7());
@@ -191,6 +250,10 @@ pub(super) async fn observe(State(ingress): State<Arc<Ingress>>, request: Reques
         500.. => WebhookClass::Error,
         _ => WebhookClass::Rejected,
     };
+    span.set(names::HTTP_STATUS, i64::from(response.status().as_u16()));
+    if class == WebhookClass::Error {
+        span.fail(label.as_str());
+    }
     metrics.webhook_requests.get(label).inc();
     if response.extensions().get::<Held>().is_none() {
         metrics.webhook_duration.get(class).observe(started.elapsed().as_secs_f64());

@@ -45,6 +45,8 @@ impl Breakers {
     pub(super) fn of(&self, config: &Config, url: &Url, model: &str) -> Arc<SharedBreaker> {
         let key = Key { url: url.as_str().to_owned(), caller: caller(config), model: model.to_owned() };
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        // Nobody asks these any more since a reload; what they were must not be counted for ever.
+        known.retain(|_, breaker| Arc::strong_count(breaker) > 1);
         Arc::clone(known.entry(key).or_insert_with(|| Arc::new(SharedBreaker::new(Arc::clone(&self.metrics)))))
     }
 }

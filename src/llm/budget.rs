@@ -12,16 +12,19 @@ use super::{LlmError, Spent};
 
 /// `[profiles.NAME.llm.budget]`: limits of one worker process. What is under way when a limit is reached is finished, so
 /// that it can be passed by as many calls as a worker has slots.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, schemars::JsonSchema)]
 pub struct BudgetConfig {
     /// Tokens in a window, prompts and answers together.
     #[serde(default)]
+    #[schemars(extend("x-unit" = "tokens"))]
     pub tokens: Option<u64>,
     /// Length of a window; the first begins with the first call.
     #[serde(default = "hour", with = "humantime_serde")]
+    #[schemars(with = "crate::time::DurationText")]
     pub window: Duration,
     /// Tokens of one trigger over all its calls: past it, it is neither tried nor asked again.
     #[serde(default)]
+    #[schemars(extend("x-unit" = "tokens"))]
     pub per_trigger: Option<u64>,
 }
 

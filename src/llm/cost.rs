@@ -8,12 +8,14 @@ use serde::Deserialize;
 use crate::outcome::Usage;
 
 /// `[profiles.NAME.llm.prices]`: what a model costs, in US dollars for a million tokens.
-#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Price {
     /// Tokens of prompts.
+    #[schemars(extend("x-unit" = "US dollars for a million tokens"))]
     pub input: f64,
     /// Tokens of answers.
+    #[schemars(extend("x-unit" = "US dollars for a million tokens"))]
     pub output: f64,
 }
 

@@ -20,10 +20,14 @@ use super::{
     stopwatch::Stopwatch,
 };
 use crate::{
-    http_client::{self, ClientConfig, Limits, Roots, UpstreamError, exchange},
+    http_client::{self, ClientConfig, Limits, Roots, UpstreamError, exchange_in},
     metrics::{
         Metrics,
         labels::{Finish, TokenDirection, Upstream},
+    },
+    telemetry::{
+        names,
+        spans::{self, KeyValue, SpanKind},
     },
 };
 
@@ -88,10 +92,19 @@ impl Gateway {
         let time = left.min(self.attempt_timeout);
         let asked = body.len();
         let request = self.client.post(self.url.clone()).headers(self.headers.clone()).body(body);
+        let mut span = spans::child(SpanKind::Client, || {
+            let attributes = vec![
+                KeyValue::new(names::GEN_AI_OPERATION, names::CHAT),
+                KeyValue::new(names::GEN_AI_MODEL, model.name.clone()),
+            ];
+            (format!("{} {}", names::CHAT, model.name).into(), attributes)
+        });
         let result = {
             spent.calls += 1;
             let _running = Stopwatch::start(&mut spent.upstream);
-            exchange(request, Limits { time, body: ANSWER_LIMIT }, Upstream::Llm, &self.metrics).await
+            let limits = Limits { time, body: ANSWER_LIMIT };
+            let exchanged = exchange_in(&mut span, request, limits, Upstream::Llm, &self.metrics).await;
+            exchanged.map_err(|unanswered| unanswered.error)
         };
         let cut_short = |error| match error {
             UpstreamError::Timeout if time < self.attempt_timeout => Failure::OutOfTime { fair: time >= FAIR_TIME },
@@ -108,6 +121,10 @@ impl Gateway {
         let headers = std::mem::take(&mut answer.headers);
         let body = answer.success().map_err(cut_short)?;
         let reply = reply::read(&body);
+        if let Some(usage) = reply.usage {
+            span.set(names::GEN_AI_INPUT, i64::try_from(usage.prompt_tokens).unwrap_or(i64::MAX));
+            span.set(names::GEN_AI_OUTPUT, i64::try_from(usage.completion_tokens).unwrap_or(i64::MAX));
+        }
         self.pay(&reply, model, estimate(asked + body.len()), spent);
         if let Some(cost) = model.costs.note(&headers, reply.usage) {
             *spent.cost_usd.get_or_insert_default() += cost;

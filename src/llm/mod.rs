@@ -32,7 +32,7 @@ pub use cost::Price;
 pub use listing::{Listing, list_models};
 
 /// Settings of a profile's model gateway.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, schemars::JsonSchema)]
 pub struct Config {
     /// Base URL, with or without `/v1`.
     pub base_url: Option<String>,
@@ -43,6 +43,7 @@ pub struct Config {
     /// Sampling temperature.
     pub temperature: f64,
     /// Most tokens of an answer.
+    #[schemars(extend("x-unit" = "tokens"))]
     pub max_tokens: u32,
     /// What to ask for as `response_format`.
     pub response_format: ResponseFormat,
@@ -53,9 +54,11 @@ pub struct Config {
     pub calls_per_trigger: u32,
     /// Limit of one try, the body included.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "crate::time::DurationText")]
     pub attempt_timeout: Duration,
     /// Limit for making a connection.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "crate::time::DurationText")]
     pub connect_timeout: Duration,
     /// How often the model is asked again after an invalid answer (0–2).
     pub reasks: u32,
@@ -73,7 +76,7 @@ pub struct Config {
 }
 
 /// The `response_format` of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ResponseFormat {
     /// `{"type":"json_object"}`, as the original service asked.

@@ -36,7 +36,7 @@ pub struct TokenAnswer {
 }
 
 /// How the client proves who it is (RFC 6749, section 2.3.1).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ClientAuth {
     /// Both ways at once, the text unchanged, as the original service did.

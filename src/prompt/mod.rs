@@ -47,7 +47,7 @@ pub struct PromptInput<'a> {
 }
 
 /// An intent of a profile's allow-list.
-#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Intent {
     /// Its name, as the outcome shall spell it.

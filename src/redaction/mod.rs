@@ -18,7 +18,7 @@ use serde_json::{Map, Value};
 pub use self::patterns::{RedactionError, RedactionRules};
 
 /// What to mask. Everything built in is on by default.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Payment card numbers: 13–19 digits, however grouped, that pass the Luhn check and begin like those of a brand.
@@ -39,7 +39,7 @@ pub struct Config {
 }
 
 /// A pattern of the operator's.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Pattern {
     /// Word of the placeholder: `CUSTOMER_NUMBER` gives `[CUSTOMER_NUMBER_1]`. Capital letters, digits and `_`.

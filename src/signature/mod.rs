@@ -23,7 +23,7 @@ pub use verify::{Forged, Verified, Verifier};
 use serde::Deserialize;
 
 /// How a request proves where it comes from. One per profile; never a fall-back to a weaker one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Scheme {
     /// `X-Webhook-Signature: [sha256=]<64 hex>` over the raw body. It cannot tell a replay.

@@ -7,7 +7,8 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 /// Identity of a trigger: derived from an idempotency key (UUIDv8) or fresh (UUIDv7).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(value_type = String, format = "uuid")]
 pub struct TriggerId(pub Uuid);
 
 /// What makes two requests the same trigger, strongest first.

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 use super::{Candidate, Contact, TriggerBody, fields::Fields, values};
 use crate::{conversation::Turn, strict_json};
@@ -24,11 +25,12 @@ const LONGEST_URL: usize = 2048;
 const MOST_ENTRIES: usize = 50;
 
 /// One broken rule: where (JSON pointer, RFC 6901; empty for the whole document) and what is wrong, without the value.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Problem {
     /// JSON pointer of the offending place.
     pub pointer: String,
     /// What the rule is, in words that never repeat what was sent.
+    #[schema(value_type = String)]
     pub message: Cow<'static, str>,
 }
 

@@ -31,9 +31,10 @@ fn decimal(text: &str) -> Option<f64> {
     plain.then(|| serde_json::from_str(text).ok()).flatten()
 }
 
-/// Milliseconds from acceptance to deadline.
+/// Milliseconds from acceptance to deadline. JSON knows numbers only: `5000.0` is as whole as `5000`.
 pub(super) fn deadline_ms(value: Value) -> Option<u64> {
-    value.as_u64().filter(|span| (1_000..=300_000).contains(span))
+    let span = value.as_f64().filter(|span| span.fract() == 0.0 && (1_000.0..=300_000.0).contains(span))?;
+    Some(span as u64)
 }
 
 /// Who spoke.

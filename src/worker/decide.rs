@@ -2,6 +2,7 @@
 
 use std::{
     panic::AssertUnwindSafe,
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
@@ -20,6 +21,10 @@ use crate::{
     metrics::labels::OutcomeStatus,
     outcome::Status,
     queue::{Delivery, QueueError},
+    telemetry::{
+        names,
+        spans::{self, KeyValue, Span, SpanKind},
+    },
     time::EpochMs,
     trigger::{Trigger, TriggerBody},
 };
@@ -58,7 +63,7 @@ pub(super) async fn decide(worker: &Worker, mut delivery: Delivery) {
                 false => profile.pipeline.run(&trigger, now, attempt).await,
             }
         };
-        let decided = thinking::while_deciding(profile, &trigger, first, deciding).await;
+        let decided = thinking::while_deciding(&profile, &trigger, first, deciding).await;
         let reply_to = profile.reply_to(Some(&trigger.body), &decided.outcome);
         let stored_at = EpochMs::from(SystemTime::now());
         let frozen = record::freeze(&decided.outcome, reply_to, decided.stages, envelope, stored_at)?;
@@ -86,12 +91,12 @@ pub(super) async fn settle_decided(worker: &Worker, delivery: Delivery, decided:
 }
 
 /// The trigger, if this program knows its version, its profile and its form.
-fn understood<'w>(worker: &'w Worker, message: &Message) -> Option<(&'w Profile, Trigger)> {
+fn understood(worker: &Worker, message: &Message) -> Option<(Arc<Profile>, Trigger)> {
     let envelope = &message.envelope;
     if envelope.version != ENVELOPE_VERSION {
         return None;
     }
-    let profile = worker.profiles.get(&envelope.profile)?;
+    let profile = worker.profile(&envelope.profile)?;
     let body = TriggerBody::parse(&message.body).ok()?;
     let trigger = Trigger {
         id: envelope.trigger_id,
@@ -104,11 +109,14 @@ fn understood<'w>(worker: &'w Worker, message: &Message) -> Option<(&'w Profile,
 }
 
 /// Stores a decided outcome and forgets the trigger. Until that is certain, the outcome is kept for the redelivery.
-pub(super) async fn store(worker: &Worker, delivery: Delivery, outcome: Frozen) {
+pub(super) async fn store(worker: &Worker, delivery: Delivery, mut outcome: Frozen) {
+    let span = sending(&mut outcome);
     let trigger = delivery.message.envelope.clone();
     // Told before it is stored: afterwards its callback may be told of first.
     worker.tell_decided(&trigger, &outcome);
-    match delivery.hand_over(Lane::Outcome, &outcome.message).await {
+    let stored = delivery.hand_over(Lane::Outcome, &outcome.message).await;
+    drop(span);
+    match stored {
         Ok(_) => {
             progress::done(worker, &outcome);
             worker.decided.keep(&trigger, Decided::Stored);
@@ -119,6 +127,26 @@ pub(super) async fn store(worker: &Worker, delivery: Delivery, outcome: Frozen) 
             worker.decided.keep(&trigger, Decided::Unconfirmed(Box::new(outcome)));
         }
     }
+}
+
+/// The span in which an outcome is stored; its message carries it on to the callback.
+fn sending(outcome: &mut Frozen) -> Span {
+    let envelope = &mut outcome.message.envelope;
+    let mut span = spans::child(SpanKind::Producer, || {
+        let attributes = vec![
+            KeyValue::new(names::MESSAGING_OPERATION, names::SEND),
+            KeyValue::new(names::MESSAGING_DESTINATION, Lane::Outcome.as_str()),
+            KeyValue::new(names::MESSAGING_ID, envelope.trigger_id.to_string()),
+            KeyValue::new(names::STATUS, outcome.status.as_str()),
+        ];
+        (format!("{} {}", names::SEND, Lane::Outcome.as_str()).into(), attributes)
+    });
+    let system = span.system();
+    span.set(names::MESSAGING_SYSTEM, system);
+    if let Some(traceparent) = span.traceparent() {
+        envelope.traceparent = Some(traceparent);
+    }
+    span
 }
 
 async fn to_late(delivery: Delivery, reason: Reason) {

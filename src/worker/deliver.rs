@@ -26,8 +26,7 @@ use crate::{
 /// Posts one outcome once and settles its delivery by the answer.
 pub(super) async fn deliver(worker: &Worker, mut delivery: Delivery) {
     let message = delivery.message.clone();
-    let known =
-        worker.profiles.get(&message.envelope.profile).zip(serde_json::from_slice::<Record<'_>>(&message.body).ok());
+    let known = worker.profile(&message.envelope.profile).zip(serde_json::from_slice::<Record<'_>>(&message.body).ok());
     let Some((profile, record)) = known else {
         return decide::settle(delivery, Disposition::DeadLetter { reason: Reason::Unreadable }).await;
     };
@@ -42,7 +41,7 @@ pub(super) async fn deliver(worker: &Worker, mut delivery: Delivery) {
         Disposition::DeadLetter { reason: Reason::CallbackExpired }
     } else {
         let started = Instant::now();
-        let result = post(worker, profile, &message.envelope, &record).await;
+        let result = post(worker, &profile, &message.envelope, &record).await;
         let took = started.elapsed();
         let disposition = after_callback(&result, message.envelope.attempt, now(), until);
         if let Err(error) = &result {

@@ -11,6 +11,10 @@ use crate::{
     metrics::InFlight,
     queue::{Consumer, Delivery, QueueError},
     shutdown::Shutdown,
+    telemetry::{
+        names,
+        spans::{KeyValue, Origin, Span, SpanKind},
+    },
 };
 
 /// Works on one lane until the stop signal, then waits for what is in flight. True when all of it was finished.
@@ -62,9 +66,36 @@ pub(super) async fn run(
 }
 
 async fn handle(lane: Lane, worker: &Worker, delivery: Delivery) {
-    match lane {
-        Lane::Work => decide::decide(worker, delivery).await,
-        Lane::Late => late::answer(worker, delivery).await,
-        Lane::Outcome => deliver::deliver(worker, delivery).await,
-    }
+    let span = begin(lane, worker, &delivery);
+    let work = async {
+        match lane {
+            Lane::Work => decide::decide(worker, delivery).await,
+            Lane::Late => late::answer(worker, delivery).await,
+            Lane::Outcome => deliver::deliver(worker, delivery).await,
+        }
+    };
+    span.scope(work).await;
+}
+
+/// The span of a delivery. What comes again, because it was not settled or an operator replayed it, is a trace of its own
+/// that points to the first one.
+fn begin(lane: Lane, worker: &Worker, delivery: &Delivery) -> Span {
+    let envelope = &delivery.message.envelope;
+    let first = envelope.traceparent.as_deref();
+    let again = delivery.returns > 0 || envelope.replay > 0;
+    let origin = if again { Origin::Linked(first) } else { Origin::Continued(first) };
+    let mut span = worker.tracer.begin(SpanKind::Consumer, origin, || {
+        let attributes = vec![
+            KeyValue::new(names::MESSAGING_OPERATION, names::PROCESS),
+            KeyValue::new(names::MESSAGING_DESTINATION, lane.as_str()),
+            KeyValue::new(names::MESSAGING_ID, envelope.trigger_id.to_string()),
+            KeyValue::new(names::PROFILE, envelope.profile.clone()),
+            KeyValue::new(names::ATTEMPT, i64::from(envelope.attempt + delivery.returns)),
+            KeyValue::new(names::REPLAY, i64::from(envelope.replay)),
+        ];
+        (format!("{} {}", names::PROCESS, lane.as_str()).into(), attributes)
+    });
+    let system = span.system();
+    span.set(names::MESSAGING_SYSTEM, system);
+    span
 }

@@ -44,7 +44,7 @@ fn safe_outcome(worker: &Worker, message: &Message) -> Option<Frozen> {
 /// The safe outcome of a trigger that is not decided; `None` for a profile that this worker does not know.
 pub(super) fn given_up(worker: &Worker, message: &Message, status: Status, error: &'static str) -> Option<Frozen> {
     let envelope = &message.envelope;
-    let profile = worker.profiles.get(&envelope.profile)?;
+    let profile = worker.profile(&envelope.profile)?;
     let ids = Unheard {
         trigger_id: envelope.trigger_id,
         profile: &envelope.profile,

@@ -20,7 +20,15 @@ pub use self::{
     telling::Teller,
 };
 
-use std::{collections::HashMap, num::NonZeroU16, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    num::NonZeroU16,
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use serde::Deserialize;
 use tokio::time::Instant;
@@ -37,27 +45,30 @@ use crate::{
         notice::{Notices, Topic},
     },
     shutdown::Shutdown,
+    telemetry::spans::Tracer,
     trigger::TriggerBody,
 };
 
 use self::{decided::DecidedOutcomes, newer::NewerTriggers, skew::Skew};
 
 /// Settings of the worker.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, schemars::JsonSchema)]
 pub struct Config {
     /// Deliveries worked on at once, by lane.
     pub slots: Slots,
     /// How long before a deadline work ends, so that the safe answer still leaves in time; at most a quarter of the
     /// whole.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "crate::time::DurationText")]
     pub reserve: Duration,
     /// How long deliveries in flight may take after the stop signal; what is left then goes back to the queue.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "crate::time::DurationText")]
     pub drain_timeout: Duration,
 }
 
 /// Slots of the lanes.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, schemars::JsonSchema)]
 pub struct Slots {
     /// Triggers being decided; each may hold a model call.
     pub work: NonZeroU16,
@@ -99,21 +110,34 @@ impl Profile {
 
 /// The parts that the lanes share.
 pub struct Worker {
-    profiles: HashMap<String, Profile>,
+    profiles: RwLock<HashMap<String, Arc<Profile>>>,
     metrics: Arc<Metrics>,
     decided: DecidedOutcomes,
+    tracer: Tracer,
     skew: Skew,
     teller: Option<Teller>,
     notices: Option<Arc<dyn Notices>>,
     newer: Arc<NewerTriggers>,
+    /// True once it hears of newer triggers.
+    hearing: AtomicBool,
 }
 
 impl Worker {
     /// Puts the parts together.
     #[must_use]
     pub fn new(profiles: HashMap<String, Profile>, metrics: Arc<Metrics>) -> Self {
-        let (decided, newer) = (DecidedOutcomes::default(), Arc::default());
-        Self { profiles, metrics, decided, skew: Skew::default(), teller: None, notices: None, newer }
+        let profiles = profiles.into_iter().map(|(name, profile)| (name, Arc::new(profile))).collect();
+        Self {
+            profiles: RwLock::new(profiles),
+            metrics,
+            decided: DecidedOutcomes::default(),
+            tracer: Tracer::default(),
+            skew: Skew::default(),
+            teller: None,
+            notices: None,
+            newer: Arc::default(),
+            hearing: AtomicBool::new(false),
+        }
     }
 
     /// Lets it tell how it fares and what it decides.
@@ -126,13 +150,43 @@ impl Worker {
     /// runtime.
     #[must_use]
     pub fn with_notices(mut self, notices: Arc<dyn Notices>) -> Self {
-        if self.profiles.values().any(|profile| profile.supersede) {
+        self.notices = Some(notices);
+        self.hear_of_newer();
+        self
+    }
+
+    /// Begins to hear of newer triggers, once, when a profile wants it.
+    fn hear_of_newer(&self) {
+        let Some(notices) = &self.notices else { return };
+        let wanted =
+            self.profiles.read().unwrap_or_else(PoisonError::into_inner).values().any(|profile| profile.supersede);
+        if wanted && !self.hearing.swap(true, Ordering::Relaxed) {
             let (newer, reader) = (Arc::clone(&self.newer), notices.subscribe(&[Topic::Accepted]));
             // It ends when the queue is closed.
             tokio::spawn(async move { newer.listen(reader).await });
         }
-        self.notices = Some(notices);
-        self
+    }
+
+    /// Has its deliveries traced.
+    #[must_use]
+    pub fn traced(self, tracer: Tracer) -> Self {
+        Self { tracer, ..self }
+    }
+
+    /// The bot of that name, as it is now: whoever holds it finishes with it, whatever a reload brings.
+    fn profile(&self, name: &str) -> Option<Arc<Profile>> {
+        self.profiles.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+
+    /// Takes the bots that changed, and forgets those that are not among `names`.
+    /// Has to be called within a tokio runtime.
+    pub fn replace_profiles(&self, changed: HashMap<String, Arc<Profile>>, names: &[&str]) {
+        {
+            let mut profiles = self.profiles.write().unwrap_or_else(PoisonError::into_inner);
+            profiles.extend(changed);
+            profiles.retain(|name, _| names.contains(&name.as_str()));
+        }
+        self.hear_of_newer();
     }
 }
 

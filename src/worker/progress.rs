@@ -37,5 +37,5 @@ fn tell(worker: &Worker, progress: &Progress<'_>) {
 }
 
 fn is_asked_for(worker: &Worker, profile: &str) -> bool {
-    worker.profiles.get(profile).is_some_and(|profile| profile.poll)
+    worker.profile(profile).is_some_and(|profile| profile.poll)
 }

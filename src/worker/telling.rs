@@ -78,7 +78,7 @@ impl Worker {
     pub(super) fn tell_decided(&self, trigger: &Envelope, outcome: &Frozen) {
         let Some(teller) = self.teller.as_ref().filter(|teller| teller.is_heard()) else { return };
         let Some(mut story) = story(trigger, outcome) else { return };
-        if let Some(profile) = self.profiles.get(&trigger.profile) {
+        if let Some(profile) = self.profile(&trigger.profile) {
             story.outcome = redacted(&story.outcome, &profile.pipeline.redaction);
         }
         let mut telling = Telling::Decided(Box::new(story));

@@ -14,7 +14,7 @@ use cognigy_fallback_router::{
 use crate::{say, say_problem};
 
 pub(crate) fn run(file: Option<PathBuf>) -> ExitCode {
-    let Loaded { config, warnings } = match config::load(&Sources::of_process(file), Role::Console) {
+    let Loaded { config, warnings, .. } = match config::load(&Sources::of_process(file), Role::Console) {
         Ok(loaded) => loaded,
         Err(unusable) => return ended(Err(anyhow::anyhow!("{unusable}")), app::EX_CONFIG),
     };

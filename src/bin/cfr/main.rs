@@ -2,12 +2,14 @@
 
 mod check_config;
 mod completions;
+mod config;
 mod console;
 mod dead_letters;
 mod demo;
 mod doctor;
 mod explain;
 mod healthcheck;
+mod openapi;
 mod operate;
 mod queues;
 mod render;
@@ -58,6 +60,10 @@ enum Verb {
     Queues(queues::Arguments),
     /// Tell whether a service on this machine is ready; exit code 1 if not.
     Healthcheck(healthcheck::Arguments),
+    /// Describe the settings: a reference page, a JSON Schema.
+    Config(config::Arguments),
+    /// Print the description of the interface (OpenAPI 3.1), as the admin listener serves it.
+    Openapi,
     /// Show what the model would be asked for a trigger. Sends nothing.
     Render(render::Arguments),
     /// Sign a trigger and print the curl command that posts it.
@@ -69,25 +75,27 @@ enum Verb {
 }
 
 fn main() -> ExitCode {
-    let Arguments { config, verb } = Arguments::parse();
+    let Arguments { config: file, verb } = Arguments::parse();
     let result = match verb {
-        Verb::Serve => return serve::run(config, Role::Serve),
-        Verb::Ingress => return serve::run(config, Role::Ingress),
-        Verb::Worker => return serve::run(config, Role::Worker),
+        Verb::Serve => return serve::run(file, Role::Serve),
+        Verb::Ingress => return serve::run(file, Role::Ingress),
+        Verb::Worker => return serve::run(file, Role::Worker),
         Verb::Simulate(arguments) => simulate::run(&arguments),
-        Verb::Console => return console::run(config),
-        Verb::CheckConfig(arguments) => return check_config::run(config, &arguments),
-        Verb::DeadLetters(arguments) => dead_letters::run(config, &arguments),
-        Verb::Doctor(arguments) => doctor::run(config, &arguments),
-        Verb::Explain(arguments) => explain::run(config, &arguments),
-        Verb::Queues(arguments) => queues::run(config, &arguments),
-        Verb::Healthcheck(arguments) => healthcheck::run(config, &arguments),
+        Verb::Console => return console::run(file),
+        Verb::CheckConfig(arguments) => return check_config::run(file, &arguments),
+        Verb::DeadLetters(arguments) => dead_letters::run(file, &arguments),
+        Verb::Doctor(arguments) => doctor::run(file, &arguments),
+        Verb::Explain(arguments) => explain::run(file, &arguments),
+        Verb::Config(arguments) => config::run(&arguments),
+        Verb::Openapi => openapi::run(),
+        Verb::Queues(arguments) => queues::run(file, &arguments),
+        Verb::Healthcheck(arguments) => healthcheck::run(file, &arguments),
         Verb::Completions(arguments) => {
             completions::run(&arguments, Arguments::command());
             Ok(())
         }
         Verb::Demo(arguments) => demo::run(&arguments),
-        Verb::Render(arguments) => render::run(config, &arguments),
+        Verb::Render(arguments) => render::run(file, &arguments),
         Verb::Sign(arguments) => sign::run(&arguments),
         Verb::Send(arguments) => send::run(&arguments),
     };

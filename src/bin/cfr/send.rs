@@ -4,7 +4,8 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use cognigy_fallback_router::http_client::{self, ClientConfig, Roots};
-use serde_json::json;
+use indicatif::ProgressBar;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::{say, sign::Signing};
@@ -25,6 +26,9 @@ pub(crate) struct Arguments {
     /// How many to send, each with its own conversation (with --trigger: the same one).
     #[arg(long, default_value_t = 1)]
     count: u32,
+    /// One JSON object for each answer instead of status and body.
+    #[arg(long)]
+    json: bool,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
@@ -41,21 +45,55 @@ async fn send(arguments: &Arguments) -> anyhow::Result<()> {
     })?;
     let secret = Arc::new(arguments.signing.secret()?);
     let given = arguments.trigger.as_ref().map(std::fs::read_to_string).transpose().context("the trigger file")?;
-    let mut refused = 0;
+    let mut refused: Vec<u16> = Vec::new();
+    let progress = progress(arguments.count);
     for _ in 0..arguments.count {
         let body = given.clone().unwrap_or_else(|| trigger(arguments));
         let mut request = client.post(&arguments.signing.url).header("content-type", "application/json");
         for (name, value) in arguments.signing.headers(&secret, body.as_bytes())? {
             request = request.header(name, value);
         }
-        let response = request.body(body).send().await.map_err(reqwest::Error::without_url)?;
+        let sent = request.body(body).send().await.map_err(reqwest::Error::without_url);
+        let response = sent
+            .with_context(|| format!("{} does not answer; --url says where the ingress is", arguments.signing.url))?;
         let status = response.status();
         let answer = http_client::read_limited(response, 64 * 1024).await?;
-        say(&format!("{} {}", status.as_u16(), String::from_utf8_lossy(&answer)));
-        refused += u32::from(!status.is_success());
+        let line = told(status.as_u16(), &answer, arguments.json);
+        progress.suspend(|| say(&line));
+        progress.inc(1);
+        if !status.is_success() {
+            refused.push(status.as_u16());
+        }
     }
-    anyhow::ensure!(refused == 0, "{refused} of {} were not accepted", arguments.count);
+    progress.finish_and_clear();
+    let count = refused.len();
+    anyhow::ensure!(count == 0, "{count} of {} were not accepted{}", arguments.count, advice(&refused));
     Ok(())
+}
+
+/// A bar on the terminal where there are several to send; elsewhere it stays hidden.
+fn progress(count: u32) -> ProgressBar {
+    if count > 1 { ProgressBar::new(count.into()) } else { ProgressBar::hidden() }
+}
+
+fn told(status: u16, answer: &[u8], as_json: bool) -> String {
+    let text = String::from_utf8_lossy(answer);
+    if !as_json {
+        return format!("{status} {text}");
+    }
+    let answer: Value = serde_json::from_slice(answer).unwrap_or_else(|_| json!(text));
+    json!({ "status": status, "answer": answer }).to_string()
+}
+
+/// What to do about the commonest refusal.
+fn advice(refused: &[u16]) -> &'static str {
+    match refused.first() {
+        Some(403) => ": is this the profile's secret, its --scheme, and this machine's clock right?",
+        Some(404) => ": is --url right, and the profile in it known to the ingress?",
+        Some(429) => ": the profile is over its rate; send fewer, or wait",
+        Some(503) => ": the ingress cannot reach its queue, or it is full; `cfr doctor` says more",
+        _ => "",
+    }
 }
 
 fn trigger(arguments: &Arguments) -> String {

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use crate::secret::Secret;
 
 /// Settings of the modes that post into a Cognigy session.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, schemars::JsonSchema)]
 #[serde(default)]
 pub struct Config {
     /// Have Cognigy run the intent that the model found, where no human is required: the injected text is then
@@ -18,6 +18,7 @@ pub struct Config {
     pub reroute_names: BTreeMap<String, String>,
     /// How long a Cognigy session lives; counted from the acceptance of the trigger, nothing is posted after it.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "crate::time::DurationText")]
     pub session_life: Duration,
     /// Endpoint types into whose sessions nothing can be posted, in any spelling of upper and lower case. Their triggers
     /// are refused.
@@ -29,10 +30,11 @@ pub struct Config {
 }
 
 /// `[profiles.NAME.callback.cognigy.thinking]`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, schemars::JsonSchema)]
 pub struct Thinking {
     /// From acceptance until it is told, unless the outcome is there.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "crate::time::DurationText")]
     pub after: Duration,
     /// Which of the sentences serves triggers in other languages; the profile's own language, if not set.
     #[serde(default)]
@@ -42,7 +44,7 @@ pub struct Thinking {
 }
 
 /// `[profiles.NAME.callback.cognigy.management]`
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, schemars::JsonSchema)]
 #[serde(default)]
 pub struct Management {
     /// What is done with an outcome.
@@ -52,7 +54,7 @@ pub struct Management {
 }
 
 /// What Cognigy does with what it is sent.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Action {
     /// Runs the flow with it, as if the customer had sent it.

@@ -21,13 +21,16 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use self::store::{Key, Store};
 use super::{HistoryError, HistoryProvider};
-use crate::{conversation::Conversation, http_client::UpstreamError, metrics::Metrics, trigger::Trigger};
+use crate::{
+    conversation::Conversation, http_client::UpstreamError, metrics::Metrics, telemetry::spans, trigger::Trigger,
+};
 
 /// Settings of the cache.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, schemars::JsonSchema)]
 pub struct CacheConfig {
     /// How long a conversation is kept; 0: there is no cache.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "crate::time::DurationText")]
     pub ttl: Duration,
     /// Conversations that are kept at most; 0: there is no cache.
     pub max_conversations: usize,
@@ -101,14 +104,14 @@ impl HistoryProvider for Cached {
 
 /// Starts a fetch that does not end with the trigger that wanted it first.
 fn spawn_flight(inner: Arc<Inner>, key: Key, trigger: Trigger) -> Flight {
-    let running = tokio::spawn(async move {
+    let running = tokio::spawn(spans::carried(async move {
         let landing = Landing { inner: &inner, key: &key };
         let result = inner.provider.fetch(&trigger, Instant::now() + inner.limit).await;
         if let Ok(conversation) = &result {
             inner.keep(landing.key, conversation);
         }
         result
-    });
+    }));
     // It fails to join after a panic, or when the runtime stops.
     running.map(|joined| joined.unwrap_or(Err(UpstreamError::Connect.into()))).boxed().shared()
 }

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use crate::{egress::EgressConfig, secret::Secret};
 
 /// Settings of the provider `cxone_digital`. The credentials are the four that NiCE's own extension for Cognigy asks for.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, schemars::JsonSchema)]
 pub struct CxoneDigitalConfig {
     /// The OpenID issuer, where discovery begins.
     pub environment_url: String,
@@ -40,7 +40,7 @@ pub struct CxoneDigitalConfig {
 }
 
 /// The hosts of a tenant. NiCE's agent SDK uses the second for digital calls, other public code the first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Api {
     /// The `api_endpoint` of the tenant's configuration, as a rule `https://api-{area}.{domain}`.
@@ -51,7 +51,7 @@ pub enum Api {
 }
 
 /// The calls for the messages of a case.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Read {
     /// `messages`; where a tenant does not have or permit it, `detail`.

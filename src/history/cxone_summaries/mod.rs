@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// Settings of the provider.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, schemars::JsonSchema)]
 pub struct CxoneConfig {
     /// Base URL; paths are appended.
     pub base_url: String,
@@ -42,6 +42,7 @@ pub struct CxoneConfig {
     /// Requested scopes.
     pub scope: String,
     /// Items asked for with each page.
+    #[schemars(extend("x-unit" = "items"))]
     pub page_size: u32,
     /// PEM file with authorities to trust beside the system's.
     #[serde(default)]

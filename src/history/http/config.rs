@@ -7,7 +7,7 @@ use serde::Deserialize;
 use crate::{conversation::Role, egress::EgressConfig, history::Order, oauth::ClientAuth, secret::Secret};
 
 /// Settings of the provider `http`.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, schemars::JsonSchema)]
 pub struct HttpConfig {
     /// Template of the URL; `{conversationId}`, `{userId}`, `{sessionId}`, `{contactId}` and `{caseId}` stand for the
     /// trigger's ids, in its path and query only.
@@ -61,7 +61,7 @@ pub struct HttpConfig {
 }
 
 /// How requests prove who they are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum AuthKind {
     /// Not at all.
@@ -92,7 +92,7 @@ impl AuthKind {
 }
 
 /// OAuth 2.0 client credentials.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, schemars::JsonSchema)]
 pub struct HttpOauth {
     /// The token endpoint.
     #[serde(default)]
@@ -110,7 +110,7 @@ pub struct HttpOauth {
 }
 
 /// Who spoke.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Speaker {
     /// The customer.

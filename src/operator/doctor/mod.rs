@@ -25,6 +25,18 @@ pub enum Verdict {
     Fail,
 }
 
+impl Verdict {
+    /// The word for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Warn => "warn",
+            Self::Fail => "FAIL",
+        }
+    }
+}
+
 /// One line.
 #[derive(Clone, Debug)]
 pub struct Finding {
@@ -56,11 +68,7 @@ impl Finding {
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let verdict = match self.verdict {
-            Verdict::Ok => "ok",
-            Verdict::Warn => "warn",
-            Verdict::Fail => "FAIL",
-        };
+        let verdict = self.verdict.as_str();
         write!(f, "{verdict:<4}  {:<10}  {}", self.subject, self.sentence)
     }
 }
@@ -92,7 +100,7 @@ pub async fn examine(sources: &Sources, examination: Examination, mut tell: impl
 fn settings(sources: &Sources, role: Role, tell: &mut impl FnMut(Finding)) -> Option<Config> {
     const SUBJECT: &str = "settings";
     let config = match config::load(sources, role) {
-        Ok(Loaded { config, warnings }) => {
+        Ok(Loaded { config, warnings, .. }) => {
             warnings.into_iter().for_each(|warning| tell(Finding::warn(SUBJECT, warning)));
             match app::try_parts(&config, role) {
                 Ok(()) => tell(Finding::ok(SUBJECT, format!("can be used by {}", role.as_str()))),

@@ -81,7 +81,7 @@ const CLOSING: Duration = Duration::from_secs(10);
 const PATIENCE: Patience = Patience { to_enter: Duration::from_secs(5), to_commit: Duration::from_secs(5) };
 
 /// Settings of the embedded queue.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, schemars::JsonSchema)]
 pub struct Config {
     /// Where its files are, on a local disk; made if missing, readable only by its owner.
     pub directory: PathBuf,

@@ -69,7 +69,7 @@ use crate::{
 };
 
 /// Settings of the RabbitMQ backend.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, schemars::JsonSchema)]
 pub struct Config {
     /// AMQP URIs of the cluster's nodes, tried in random order. They hold a password.
     pub urls: Vec<Secret>,
@@ -77,15 +77,19 @@ pub struct Config {
     pub channels: usize,
     /// Longest wait for a free channel before a publish is refused.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "crate::time::DurationText")]
     pub channel_timeout: Duration,
     /// Longest wait for a confirm before a publish counts as unknown.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "crate::time::DurationText")]
     pub confirm_timeout: Duration,
     /// Longest wait for a connection.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "crate::time::DurationText")]
     pub connect_timeout: Duration,
     /// AMQP heartbeat; a dead broker is noticed after about three of them.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "crate::time::DurationText")]
     pub heartbeat: Duration,
     /// Declare exchanges and queues at start. Off where the broker's users may not configure.
     pub declare: bool,

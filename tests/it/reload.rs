@@ -1,0 +1,265 @@
+//! Hot reload through the real application: what changes takes effect, what is wrong changes nothing.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use cognigy_fallback_router::{
+    app::{self, Running},
+    config::{self, Role, Sources},
+    shutdown::Shutdown,
+    trigger::TriggerId,
+};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::support::app::{
+    COMPLETIONS, WEBHOOK_SECRET, World, accepted, client, completion, decision, signed, trigger,
+};
+
+/// An application whose settings and template set are files, looked at every 20 ms.
+struct Reloading {
+    world: World,
+    running: Running,
+    shutdown: Shutdown,
+    folder: TempDir,
+}
+
+const CONFIG: &str = "[profiles.default]\ntemplate = \"own\"\nintents = [{ name = \"password_reset\" }]\n";
+
+impl Reloading {
+    async fn start() -> Self {
+        let (world, folder) = (World::start().await, TempDir::new().unwrap());
+        let mut environment = world.environment();
+        let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+        write_templates(&folder.path().join("templates/own"), "the first words");
+        fs::write(path("config.toml"), CONFIG).unwrap();
+        fs::write(path("secret"), WEBHOOK_SECRET).unwrap();
+        environment.remove("COGNIGY_WEBHOOK_SECRET");
+        environment.insert("COGNIGY_WEBHOOK_SECRET_FILE".into(), path("secret"));
+        environment.insert("CFR__TEMPLATES__DIRECTORY".into(), path("templates"));
+        environment.insert("CFR__RELOAD__INTERVAL".into(), "20ms".into());
+        environment.insert("CFR__QUEUE__BACKEND".into(), "embedded".into());
+        environment.insert("CFR__QUEUE__EMBEDDED__DIRECTORY".into(), path("queue"));
+        let (running, shutdown) = start(path("config.toml").into(), environment).await;
+        Self { world, running, shutdown, folder }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The value of a series.
+    async fn metric(&self, name: &str) -> f64 {
+        let url = format!("http://{}/metrics", self.running.admin);
+        let text = client().get(url).send().await.unwrap().text().await.unwrap();
+        let line = text.lines().find(|line| line.starts_with(&format!("{name} "))).unwrap();
+        line.rsplit_once(' ').unwrap().1.parse().unwrap()
+    }
+
+    async fn wait_for_refusal(&self) {
+        while self.metric("cfr_config_last_reload_successful").await != 0.0 {}
+    }
+
+    async fn wait_for_success(&self) {
+        while self.metric("cfr_config_last_reload_successful").await != 1.0 {}
+    }
+
+    /// What the model is asked, and what comes of it.
+    async fn decided(&self) -> (String, Value) {
+        let id = accepted(&client(), &self.running, &trigger()).await;
+        let outcome = self.world.callback_of(id).await.json();
+        let asked = self.world.llm.requests_to(COMPLETIONS).pop().unwrap().json();
+        (asked["messages"][0]["content"].as_str().unwrap().to_owned(), outcome)
+    }
+
+    /// Decides triggers until one is decided otherwise than before.
+    async fn decided_until(&self, changed: impl Fn(&str, &Value) -> bool) -> Value {
+        loop {
+            let (asked, outcome) = self.decided().await;
+            if changed(&asked, &outcome) {
+                return outcome;
+            }
+        }
+    }
+
+    async fn stop(self) {
+        self.shutdown.drain.cancel();
+        assert!(self.running.ended().await.unwrap());
+    }
+}
+
+async fn start(file: PathBuf, environment: BTreeMap<String, String>) -> (Running, Shutdown) {
+    let sources = Sources { file: Some(file), environment };
+    let loaded = config::load(&sources, Role::Serve).unwrap();
+    let shutdown = Shutdown::default();
+    let running = app::start_reloading(loaded, &sources, Role::Serve, shutdown.clone()).await.unwrap();
+    (running, shutdown)
+}
+
+/// The default set with words of its own in front.
+fn write_templates(folder: &Path, words: &str) {
+    fs::create_dir_all(folder).unwrap();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("templates/default");
+    for file in ["user.tera", "decision.schema.json", "sample.trigger.json"] {
+        fs::copy(root.join(file), folder.join(file)).unwrap();
+    }
+    let system = fs::read_to_string(root.join("system.tera")).unwrap();
+    fs::write(folder.join("system.tera"), format!("{words}\n{system}")).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_changed_template_is_used_and_a_broken_one_is_not() {
+    let app = Reloading::start().await;
+    let template = app.path("templates/own/system.tera");
+    let (asked, first) = app.decided().await;
+    assert!(asked.starts_with("the first words"), "{asked}");
+
+    fs::write(&template, "{{ nonsense").unwrap();
+    app.wait_for_refusal().await;
+    let (asked, outcome) = app.decided().await;
+    assert!(asked.starts_with("the first words"), "the former set stays: {asked}");
+    assert_eq!(outcome["meta"]["template"], first["meta"]["template"]);
+
+    write_templates(&app.path("templates/own"), "the second words");
+    app.wait_for_success().await;
+    let (asked, outcome) = app.decided().await;
+    assert!(asked.starts_with("the second words"), "{asked}");
+    assert_ne!(outcome["meta"]["template"], first["meta"]["template"]);
+    app.stop().await;
+}
+
+/// Kubernetes swaps a link to a folder; no file in it is ever written.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_folder_that_is_swapped_by_its_link_is_noticed() {
+    let app = Reloading::start().await;
+    let sets = app.path("templates");
+    fs::rename(sets.join("own"), sets.join("version-1")).unwrap();
+    std::os::unix::fs::symlink("version-1", sets.join("own")).unwrap();
+    write_templates(&sets.join("version-2"), "words of the second version");
+    std::os::unix::fs::symlink("version-2", sets.join("next")).unwrap();
+    fs::rename(sets.join("next"), sets.join("own")).unwrap();
+    app.decided_until(|asked, _| asked.starts_with("words of the second version")).await;
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn changed_intents_decide_and_wrong_settings_change_nothing() {
+    let app = Reloading::start().await;
+    assert_eq!(app.decided().await.1["routing_decision"]["classified_intent"], "password_reset");
+    let other = CONFIG.replace("password_reset", "refund");
+    fs::write(app.path("config.toml"), &other).unwrap();
+    let outcome = app.decided_until(|_, outcome| outcome["routing_decision"]["classified_intent"] == "UNKNOWN").await;
+    assert_eq!(outcome["routing_decision"]["requires_human_agent"], true);
+
+    let before = app.metric("cfr_config_last_reload_success_timestamp_seconds").await;
+    // One good change and one bad one: neither is taken.
+    fs::write(app.path("config.toml"), format!("{CONFIG}threshold = 9.0\n")).unwrap();
+    app.wait_for_refusal().await;
+    assert_eq!(app.decided().await.1["routing_decision"]["classified_intent"], "UNKNOWN");
+    assert_eq!(app.metric("cfr_config_last_reload_success_timestamp_seconds").await, before);
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rotated_secret_is_taken_and_the_old_one_refused_once_it_is_gone() {
+    let app = Reloading::start().await;
+    let webhook = app.running.webhook.unwrap().to_string();
+    let status = async || signed(&client(), &webhook, &trigger()).send().await.unwrap().status().as_u16();
+    assert_eq!(status().await, 202);
+    let new = "a-new-webhook-secret-of-more-than-32-bytes";
+    fs::write(app.path("secret"), format!("{new}\n{WEBHOOK_SECRET}\n")).unwrap();
+    // Both are good during the rotation; then only the new one.
+    fs::write(app.path("secret"), format!("{new}\n")).unwrap();
+    while status().await != 403 {}
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_in_hand_is_finished_with_what_it_began_with() {
+    let app = Reloading::start().await;
+    app.world.llm.next(COMPLETIONS, completion(&decision().to_string()).after(Duration::from_millis(500)));
+    let id: TriggerId = accepted(&client(), &app.running, &trigger()).await;
+    app.world.llm.received(1).await;
+    fs::write(app.path("config.toml"), CONFIG.replace("password_reset", "refund")).unwrap();
+    app.decided_until(|_, outcome| outcome["routing_decision"]["classified_intent"] == "UNKNOWN").await;
+    let outcome = app.world.callback_of(id).await.json();
+    assert_eq!(outcome["routing_decision"]["classified_intent"], "password_reset", "it began before the reload");
+    app.stop().await;
+}
+
+/// A profile that did not change keeps what it knows: here the bucket of its rate.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_untouched_profile_keeps_its_state_and_a_new_one_is_served() {
+    let app = Reloading::start().await;
+    let settings = format!("{CONFIG}[profiles.default.webhook.rate]\nper_second = 1\nburst = 2\n");
+    fs::write(app.path("config.toml"), &settings).unwrap();
+    let webhook = app.running.webhook.unwrap().to_string();
+    let status = async || signed(&client(), &webhook, &trigger()).send().await.unwrap().status().as_u16();
+    while status().await != 429 {}
+    let sales = format!(
+        "{settings}[profiles.sales]\n[profiles.sales.webhook]\nsecrets = [\"{WEBHOOK_SECRET}\"]\n\
+         [profiles.sales.callback]\nmode = \"none\"\n[profiles.sales.llm]\nbase_url = \"http://127.0.0.1:1\"\napi_key = \"k\"\n\
+         [profiles.sales.history]\nprovider = \"inline\"\n[templates]\n"
+    );
+    fs::write(app.path("config.toml"), sales).unwrap();
+    write_templates(&app.path("templates/default"), "");
+    let url = format!("http://{webhook}/webhook/cognigy/fallback/sales");
+    let body = trigger().to_string();
+    loop {
+        let headers = cognigy_fallback_router::signature::request_headers(
+            cognigy_fallback_router::signature::Scheme::HexBody,
+            &cognigy_fallback_router::secret::Secret::new(WEBHOOK_SECRET),
+            "",
+            std::time::SystemTime::now().into(),
+            body.as_bytes(),
+        );
+        let mut request = client().post(&url).header("content-type", "application/json").body(body.clone());
+        for (name, value) in headers.unwrap() {
+            request = request.header(name, value);
+        }
+        if request.send().await.unwrap().status().as_u16() == 202 {
+            break;
+        }
+    }
+    app.stop().await;
+}
+
+/// The programs themselves: SIGHUP reads the level of the log again, and nobody has to wait for a look at the files.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sighup_reads_the_settings_and_the_log_level_again() {
+    let (world, folder) = (World::start().await, TempDir::new().unwrap());
+    let file = folder.path().join("config.toml");
+    fs::write(&file, "[log]\nlevel = \"warn\"\n[reload]\ninterval = \"0s\"\n").unwrap();
+    let mut environment = world.environment();
+    environment.insert("CFR__QUEUE__BACKEND".into(), "embedded".into());
+    environment.insert("CFR__QUEUE__EMBEDDED__DIRECTORY".into(), folder.path().join("q").to_str().unwrap().into());
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    environment.insert("CFR__ADMIN__LISTEN".into(), format!("127.0.0.1:{port}"));
+    let log = folder.path().join("log");
+    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_cfr"))
+        .args(["serve", "--config", file.to_str().unwrap()])
+        .env_clear()
+        .envs(&environment)
+        .current_dir(folder.path())
+        .stderr(fs::File::create(&log).unwrap())
+        .spawn()
+        .unwrap();
+    let up = format!("http://127.0.0.1:{port}/startupz");
+    while !client().get(&up).send().await.is_ok_and(|answer| answer.status().is_success()) {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(fs::read_to_string(&log).unwrap().matches("\"event\":\"started\"").count(), 0, "the level is warn");
+    fs::write(&file, "[log]\nlevel = \"info\"\n[reload]\ninterval = \"0s\"\n").unwrap();
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGHUP).unwrap();
+    while !fs::read_to_string(&log).unwrap().contains("\"event\":\"settings_reloaded\"") {
+        assert!(child.try_wait().unwrap().is_none(), "SIGHUP ended it");
+        tokio::task::yield_now().await;
+    }
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+    assert!(child.wait().unwrap().success());
+}
