@@ -98,6 +98,33 @@ impl Deployment {
             }
         };
         queue.ready().await.unwrap();
+        Self::over(queue, environment, outside, directory, (node, vhost))
+    }
+
+    /// The queue alone, at a broker that the row has brought.
+    pub(crate) async fn prepare_at(vhost: broker::Vhost, outside: &Outside, changes: &[(&str, &str)]) -> Self {
+        let mut environment = settings(outside);
+        environment.extend(changes.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        environment.insert("AMQP_URL".to_owned(), vhost.url.clone());
+        let queue = at(&vhost).await;
+        Self::over(queue, environment, outside, TempDir::new().unwrap(), (None, Some(vhost)))
+    }
+
+    /// From now on everything is at that broker.
+    pub(crate) async fn move_to(&mut self, vhost: broker::Vhost) {
+        self.queue.close().await;
+        self.environment.insert("AMQP_URL".to_owned(), vhost.url.clone());
+        self.queue = at(&vhost).await;
+        self.vhost = Some(vhost);
+    }
+
+    fn over(
+        queue: Arc<dyn Queue>,
+        environment: Environment,
+        outside: &Outside,
+        directory: TempDir,
+        (node, vhost): (Option<broker::Alone>, Option<broker::Vhost>),
+    ) -> Self {
         Self {
             environment,
             ingress_environment: Environment::new(),
@@ -248,6 +275,13 @@ impl Drop for Deployment {
             end(process.child.take(), Signal::SIGKILL);
         }
     }
+}
+
+async fn at(vhost: &broker::Vhost) -> Arc<dyn Queue> {
+    let limits = Limits { soft_limit: 1_000_000, reserve: Duration::from_secs(2) };
+    let queue = queue::rabbitmq::connect(&vhost.config(), limits, Arc::new(Metrics::new("faults").unwrap())).unwrap();
+    queue.ready().await.unwrap();
+    queue
 }
 
 /// `LOGS=<directory>` keeps what the processes say.

@@ -3,6 +3,7 @@
 mod broker;
 mod callback;
 mod clock;
+mod cluster;
 mod dead;
 mod embedded;
 mod link;
@@ -69,7 +70,15 @@ pub(crate) const ROWS: &[Row] = &[
     row!("broker restarted", Full, broker::restarted()),
     row!("broker frozen", Full, broker::frozen()),
     row!("connections closed by the broker", Full, broker::connections_closed()),
+    row!("broker frozen for 90 s", Full, cluster::broker_frozen(90.0)),
     row!("consumer timeout", Full, broker::consumer_timeout()),
+    row!("cluster: leader killed", Full, cluster::killed(cluster::Node::Leader)),
+    row!("cluster: follower killed", Full, cluster::killed(cluster::Node::Follower)),
+    row!("cluster: majority lost", Full, cluster::majority_lost()),
+    row!("cluster: rolling restart", Full, cluster::rolling_restart()),
+    row!("cluster: leader frozen for 25 s", Full, cluster::leader_frozen(25.0)),
+    row!("cluster: leader frozen for 90 s", Full, cluster::leader_frozen(90.0)),
+    row!("taken over from 3.10 to 4", Named, cluster::taken_over()),
     row!("disk alarm", Short, pressure::alarm(pressure::Alarm::Disk)),
     row!("memory alarm", Full, pressure::alarm(pressure::Alarm::Memory)),
     row!("acknowledgements under an alarm", Full, pressure::settling_under_an_alarm()),
