@@ -56,6 +56,15 @@ impl Place {
         place
     }
 
+    /// The same, while no other test uses the node.
+    pub(crate) async fn broker_alone() -> (Self, broker::Alone) {
+        let mut place = Self::embedded().await;
+        let node = broker::alone().await;
+        place.environment.insert("CFR__QUEUE__BACKEND".into(), "rabbitmq".into());
+        place.environment.insert("AMQP_URL".into(), node.vhost().await.url);
+        (place, node)
+    }
+
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_cfr"));
         command.args(arguments).env_clear().envs(&self.environment).current_dir(self.folder.path());
@@ -152,9 +161,17 @@ async fn the_life_of_a_dead_letter(place: Place) {
     assert!(place.cfr(&["dead-letters", "replay", "--dry-run"]).await.well().contains("1 would be replayed"));
     assert!(place.cfr(&["dead-letters", "replay", "--reason", "poison"]).await.well().starts_with("0 replayed"));
     depths(&running.queue, dead(1)).await;
-    let replayed = place.cfr(&["dead-letters", "replay", &id]).await;
+    let fits = place.cfr(&["dead-letters", "replay", "--dry-run", "--json"]).await.well();
+    assert_eq!(serde_json::from_str::<Value>(&fits).unwrap()[0]["id"], json!(id));
+    let replayed = place.cfr(&["dead-letters", "replay", &id, "--json"]).await;
     assert_eq!(replayed.audit()[0]["ids"], id.as_str(), "{}", replayed.err);
-    replayed.well();
+    assert!(
+        replayed.err.lines().all(|line| line.starts_with('{')),
+        "no bar where there is no terminal: {}",
+        replayed.err
+    );
+    let replayed: Value = serde_json::from_str(&replayed.well()).unwrap();
+    assert_eq!((&replayed["replayed"], &replayed["failure"]), (&json!([id]), &Value::Null), "{replayed}");
     let id: TriggerId = id.parse().unwrap();
     let callbacks = place.world.callbacks_of(id, 2).await;
     assert_eq!(callbacks[0].body, callbacks[1].body);

@@ -1,20 +1,23 @@
 //! `cfr dead-letters`: what waits for an operator, and what becomes of it.
 
+mod report;
+
 use std::{
     path::PathBuf,
     time::{Duration, SystemTime},
 };
 
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 use clap::Subcommand;
 use cognigy_fallback_router::{
-    dead_letters::{self, Done, Filter, MOST, Order, Progress, shown},
+    dead_letters::{self, Filter, MOST, Order, Progress, shown},
     message::Reason,
     time::EpochMs,
     trigger::TriggerId,
 };
 use serde_json::Value;
 
+use self::report::{Bar, told};
 use crate::{
     operate::{Desk, operate},
     say,
@@ -59,6 +62,9 @@ enum Verb {
         /// No more than this many a second.
         #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
         rate: Option<u32>,
+        /// One JSON object with what was done; with --dry-run an array of those that fit.
+        #[arg(long)]
+        json: bool,
     },
     /// Forget them for good.
     Purge {
@@ -67,6 +73,9 @@ enum Verb {
         /// Really.
         #[arg(long)]
         yes: bool,
+        /// One JSON object with what was done; without --yes an array of those that fit.
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -110,14 +119,14 @@ pub(crate) fn run(file: Option<PathBuf>, arguments: &Arguments) -> anyhow::Resul
     operate(file, async |desk| match &arguments.verb {
         Verb::List { which, json, reveal } => list(desk, which, *json, *reveal).await,
         Verb::Show { id, json, reveal } => show(desk, *id, *json, *reveal).await,
-        Verb::Replay { which, dry_run: true, .. } => would(desk, which, "be replayed").await.map(drop),
-        Verb::Replay { which, rate, .. } => replay(desk, which, *rate).await,
-        Verb::Purge { which, yes: false } => {
-            let count = would(desk, which, "be purged").await?;
+        Verb::Replay { which, dry_run: true, json, .. } => would(desk, which, "be replayed", *json).await.map(drop),
+        Verb::Replay { which, rate, json, .. } => replay(desk, which, *rate, *json).await,
+        Verb::Purge { which, yes: false, json } => {
+            let count = would(desk, which, "be purged", *json).await?;
             ensure!(count == 0, "nothing was purged; add --yes if you mean it");
             Ok(())
         }
-        Verb::Purge { which, .. } => purge(desk, which).await,
+        Verb::Purge { which, json, .. } => purge(desk, which, *json).await,
     })
 }
 
@@ -176,46 +185,34 @@ async fn show(desk: &Desk, id: TriggerId, json: bool, reveal: bool) -> anyhow::R
 }
 
 /// Says which ones fit; how many.
-async fn would(desk: &Desk, which: &Which, what: &str) -> anyhow::Result<usize> {
+async fn would(desk: &Desk, which: &Which, what: &str, json: bool) -> anyhow::Result<usize> {
     let mut letters = dead_letters::list(&*desk.queue, &which.filter()).await?;
     letters.truncate(which.limit);
     let now = SystemTime::now().into();
-    table(&letters.iter().map(|letter| shown::line(letter, now, false)).collect::<Vec<_>>());
-    say(&format!("{} would {what}", letters.len()));
+    let lines: Vec<_> = letters.iter().map(|letter| shown::line(letter, now, false)).collect();
+    if json {
+        say(&Value::from(lines).to_string());
+    } else {
+        table(&lines);
+        say(&format!("{} would {what}", letters.len()));
+    }
     Ok(letters.len())
 }
 
-async fn replay(desk: &Desk, which: &Which, rate: Option<u32>) -> anyhow::Result<()> {
+async fn replay(desk: &Desk, which: &Which, rate: Option<u32>, json: bool) -> anyhow::Result<()> {
     let order = order(desk, which, rate.map(|rate| Duration::from_secs(1) / rate));
-    let done = dead_letters::replay(&*desk.queue, &order, &desk.config.deadlines(), &desk.operator).await;
-    told(&done, which, "replayed")
+    let there = desk.queue.depths().await?.dead;
+    let (bar, progress) = (Bar::new("replaying", there.min(which.limit as u64)), order.progress.clone());
+    let deadlines = desk.config.deadlines();
+    let done = bar.during(&progress, dead_letters::replay(&*desk.queue, &order, &deadlines, &desk.operator)).await;
+    told(&done, &which.ids, "replayed", json)
 }
 
-async fn purge(desk: &Desk, which: &Which) -> anyhow::Result<()> {
+async fn purge(desk: &Desk, which: &Which, json: bool) -> anyhow::Result<()> {
     let done = dead_letters::purge(&*desk.queue, &order(desk, which, None), &desk.operator).await;
-    told(&done, which, "purged")
+    told(&done, &which.ids, "purged", json)
 }
 
 fn order(desk: &Desk, which: &Which, pause: Option<Duration>) -> Order {
     Order { filter: which.filter(), limit: which.limit, pause, stop: desk.stop.clone(), progress: Progress::default() }
-}
-
-fn told(done: &Done, which: &Which, what: &str) -> anyhow::Result<()> {
-    say(&format!("{} {what}", done.ids.len()));
-    for (id, why) in &done.refused {
-        say(&format!("{id} was not {what}: {why}"));
-    }
-    for id in &done.doubled {
-        say(&format!("{id} was {what}, but may still be among the dead letters: the queue was lost meanwhile"));
-    }
-    if let Some(failure) = &done.failure {
-        return Err(anyhow::Error::new(failure.clone())).context("ended early; the rest waits as before, run it again");
-    }
-    let seen = |id: &TriggerId| {
-        done.ids.contains(id) || done.doubled.contains(id) || done.refused.iter().any(|(refused, _)| refused == id)
-    };
-    let missing: Vec<_> = which.ids.iter().filter(|id| !seen(id)).map(ToString::to_string).collect();
-    ensure!(missing.is_empty(), "not among the dead letters that fit: {}", missing.join(", "));
-    ensure!(done.refused.is_empty(), "{} were not {what}", done.refused.len());
-    Ok(())
 }
