@@ -13,6 +13,7 @@ pub(super) const SECRETS: &[(&str, bool)] = &[
     ("token", false),
     ("password", false),
     ("urls", true),
+    ("management_url", false),
 ];
 
 /// Replaces every `KEY_file` by what stands in that file.

@@ -217,6 +217,23 @@ pub struct Inspection {
     pub consumers: Option<[u64; 3]>,
     /// True while it takes no messages.
     pub blocked: bool,
+    /// Why, where the backend can tell: the names of its alarms.
+    pub alarms: Vec<String>,
+    /// What else is not as it should be.
+    pub flaws: Vec<Flaw>,
+    /// A sentence for each part that could not be looked at.
+    pub unseen: Vec<String>,
+}
+
+/// Something about a queue that an operator should change.
+#[derive(Clone, Debug)]
+pub struct Flaw {
+    /// What was looked at, in a word.
+    pub subject: &'static str,
+    /// True where messages may be lost or stay behind; else it only will matter.
+    pub grave: bool,
+    /// What is wrong, and what to do.
+    pub sentence: String,
 }
 
 /// A connection to a queue, as the application sees it.

@@ -44,7 +44,7 @@ async fn a_healthy_deployment(place: Place) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_healthy_deployment_has_no_failure_on_the_embedded_queue() {
     let out = a_healthy_deployment(Place::embedded().await).await;
-    assert!(out.contains("embedded, SQLite 3."), "{out}");
+    assert!(out.contains("embedded, SQLite 3.") && out.contains("1 on the outcome lane"), "{out}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -100,7 +100,7 @@ async fn each_upstream_that_does_not_work_is_told_with_what_to_do() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn clocks_apart_fail_an_unlisted_model_warns_and_a_token_is_spent_only_if_told() {
     let place = Place::embedded().await;
-    place.queue().await.close().await;
+    let (running, shutdown) = place.serve().await;
     place.world.llm.next(MODELS, models(&["other"], 100));
     let said = place.cfr(&["doctor"]).await;
     assert_eq!(said.code, Some(1));
@@ -113,6 +113,77 @@ async fn clocks_apart_fail_an_unlisted_model_warns_and_a_token_is_spent_only_if_
     let asked = place.world.llm.requests_to(COMPLETIONS);
     assert!(out.contains("the first model answered") && asked.len() == 1, "{out}");
     assert_eq!(asked[0].json()["max_tokens"], 1);
+    shutdown.drain.cancel();
+    assert!(running.ended().await.unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_embedded_queue_that_nobody_consumes_is_told() {
+    let place = Place::embedded().await;
+    place.queue().await.close().await;
+    place.world.llm.always(MODELS, models(&["gpt-4o-mini"], 0));
+    let said = place.cfr(&["doctor"]).await;
+    assert!(said.code == Some(1) && said.out.contains("nobody consumes the work lane"), "{}", said.out);
+    let (running, shutdown) = place.serve().await;
+    let out = place.cfr(&["doctor"]).await.well();
+    assert!(out.contains("1 on the work lane") && out.contains("1 on the outcome lane"), "{out}");
+    shutdown.drain.cancel();
+    assert!(running.ended().await.unwrap());
+    let said = place.cfr(&["doctor"]).await;
+    assert!(said.out.contains("nobody consumes the work lane"), "{}", said.out);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_alarm_fails_with_its_name_where_the_broker_tells_it() {
+    let (mut place, node) = Place::broker_alone().await;
+    place.queue().await.close().await;
+    node.set_alarm().await;
+    let said = place.cfr(&["doctor", "--role", "ingress"]).await;
+    assert_eq!(said.code, Some(1));
+    for part in ["FAIL  alarms", "takes no messages", "rabbitmq-diagnostics", "ok    topology", "management_url"] {
+        assert!(said.out.contains(part), "{part} is missing in {}", said.out);
+    }
+    place.environment.insert("CFR__QUEUE__RABBITMQ__MANAGEMENT_URL".into(), node.management().await);
+    let said = place.cfr(&["doctor", "--role", "ingress"]).await;
+    assert!(said.out.contains("says 503: disk"), "{}", said.out);
+    node.clear_alarm().await;
+    let out = place.cfr(&["doctor", "--role", "ingress"]).await.well();
+    assert!(out.contains("ok    alarms"), "{out}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_policy_that_drops_dead_letters_and_a_missing_binding_fail_and_an_absent_node_warns() {
+    let (mut place, node) = Place::broker_alone().await;
+    place.queue().await.close().await;
+    let management = node.management().await;
+    place.environment.insert("CFR__QUEUE__RABBITMQ__MANAGEMENT_URL".into(), management.clone());
+    let out = place.cfr(&["doctor", "--role", "ingress"]).await.well();
+    assert!(!out.contains("cannot be looked at") && !out.contains("management_url"), "{out}");
+
+    let url = place.environment["AMQP_URL"].clone();
+    let vhost = url.rsplit('/').next().unwrap().to_owned();
+    node.limit_queue_in(&vhost, "^fr\\.(dead|work)$", 1_000).await;
+    let connection = Connection::connect(&url, ConnectionProperties::default()).await.unwrap();
+    let channel = connection.create_channel().await.unwrap();
+    channel.queue_unbind("fr.outcome".into(), "fr.dlx".into(), "outcome".into(), Default::default()).await.unwrap();
+    place.environment.insert("AMQP_URL".into(), format!("amqp://guest:guest@127.0.0.1:1/{vhost},{url}"));
+    let said = place.cfr(&["doctor", "--role", "ingress"]).await;
+    assert_eq!(said.code, Some(1));
+    for part in [
+        "FAIL  policy      policy limit sets max-length on fr.dead, which drops the oldest messages",
+        "FAIL  topology    queue fr.outcome is not bound to fr.dlx with key outcome",
+        "warn  nodes       a node does not answer: the queue is not reachable: 127.0.0.1:1",
+    ] {
+        assert!(said.out.contains(part), "{part} is missing in {}", said.out);
+    }
+    assert!(!said.out.contains("max-length on fr.work"), "that one refuses: {}", said.out);
+
+    let strange = management.replace("http://", "http://nobody:hunter2@");
+    place.environment.insert("CFR__QUEUE__RABBITMQ__MANAGEMENT_URL".into(), strange);
+    let said = place.cfr(&["doctor", "--role", "ingress"]).await;
+    assert!(said.out.contains("bindings cannot be looked at: the management API answers 401"), "{}", said.out);
+    assert!(!said.out.contains("hunter2"), "{}", said.out);
+    connection.close(200, "bye".into()).await.unwrap();
 }
 
 /// A deployment whose conversations come from `cxone_digital` of the simulated CXone.

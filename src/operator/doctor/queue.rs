@@ -24,16 +24,20 @@ pub(super) async fn examine(config: &Config, role: Role, tell: &mut impl FnMut(F
 
 fn judge(inspection: &Inspection, role: Role, tell: &mut impl FnMut(Finding)) {
     tell(Finding::ok(SUBJECT, format!("reachable: {}", inspection.version)));
-    if inspection.blocked {
-        let advice = "it takes no messages: a memory or disk alarm; `rabbitmq-diagnostics alarms` names it, the ingress says 503";
-        tell(Finding::fail(SUBJECT, advice));
-    }
+    tell(alarms(inspection));
     for difference in &inspection.drifted {
         let advice = "empty the queue, delete it, and start a service that declares it anew";
         tell(Finding::fail("topology", format!("{difference}; {advice}")));
     }
     if inspection.drifted.is_empty() {
         tell(Finding::ok("topology", "as declared"));
+    }
+    for flaw in &inspection.flaws {
+        let finding = if flaw.grave { Finding::fail } else { Finding::warn };
+        tell(finding(flaw.subject, &flaw.sentence));
+    }
+    for sentence in &inspection.unseen {
+        tell(Finding::warn(SUBJECT, sentence));
     }
     let Some(consumers) = inspection.consumers else { return };
     for (lane, count) in Lane::ALL.into_iter().zip(consumers) {
@@ -45,6 +49,24 @@ fn judge(inspection: &Inspection, role: Role, tell: &mut impl FnMut(Finding)) {
             0 => tell(Finding::warn("consumers", format!("nobody consumes the {lane} lane; start a worker"))),
             _ => tell(Finding::ok("consumers", format!("{count} on the {lane} lane"))),
         }
+    }
+}
+
+fn alarms(inspection: &Inspection) -> Finding {
+    match (inspection.blocked, inspection.alarms.as_slice()) {
+        (false, []) => Finding::ok("alarms", "none; it takes messages"),
+        (false, set) => {
+            Finding::fail("alarms", format!("{}: publishers will be blocked; make room on that node", set.join(", ")))
+        }
+        (true, []) => Finding::fail(
+            "alarms",
+            "it takes no messages, so the ingress says 503: a memory or disk alarm (`rabbitmq-diagnostics alarms` names \
+             it), or a full disk under the embedded queue; make room",
+        ),
+        (true, set) => Finding::fail(
+            "alarms",
+            format!("it takes no messages, so the ingress says 503: {}; make room on that node", set.join(", ")),
+        ),
     }
 }
 

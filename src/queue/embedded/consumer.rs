@@ -13,6 +13,7 @@ use tokio::{
 };
 
 use super::{
+    attendance::Attendance,
     batch::Batch,
     headers,
     inbox::{Change, Nudge, Patience, Writer},
@@ -50,13 +51,24 @@ pub(super) struct EmbeddedConsumer {
     /// A lease that was asked for; it outlives the future that asked.
     pending: Option<Answer>,
     stopped: bool,
+    _attendance: Attendance,
 }
 
 impl EmbeddedConsumer {
     pub(super) fn new(lane: Lane, slots: u16, state: Arc<State>, writer: Writer) -> Self {
         let changed = state.listen(lane);
-        let slots = Arc::new(Semaphore::new(usize::from(slots)));
-        Self { lane, state, writer, slots, changed, prefetched: VecDeque::new(), pending: None, stopped: false }
+        let (slots, _attendance) = (Arc::new(Semaphore::new(usize::from(slots))), Attendance::begin(lane, &writer));
+        Self {
+            lane,
+            state,
+            writer,
+            slots,
+            changed,
+            prefetched: VecDeque::new(),
+            pending: None,
+            stopped: false,
+            _attendance,
+        }
     }
 
     fn is_over(&self) -> bool {

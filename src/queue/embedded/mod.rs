@@ -16,6 +16,7 @@
 //! Metrics: this backend counts publishes (a hand-over is one, and an acknowledgement), deliveries taken and settled,
 //! settlements lost, dead letters, and whether it can write; the worker counts none of these.
 
+mod attendance;
 mod backlog;
 mod batch;
 mod consumer;
@@ -101,6 +102,7 @@ pub async fn connect(config: &Config, limits: Limits, metrics: Arc<Metrics>) -> 
 }
 
 struct EmbeddedQueue {
+    directory: PathBuf,
     state: Arc<State>,
     writer: Writer,
     reader: Reader,
@@ -133,14 +135,14 @@ impl EmbeddedQueue {
         let Opened { writing, watching, reading, owner } = opened;
         let (writer, changes) = inbox::channel();
         let state = State::new(limits, metrics, writer.downgrade());
-        let watched = Watched { directory, file, owner: owner.id() };
+        let watched = Watched { directory: directory.clone(), file, owner: owner.id() };
         let ended = CancellationToken::new();
         let left = Arc::new(ended.clone().drop_guard());
         writer::spawn(writing, owner, Arc::clone(&state), changes, Arc::clone(&left))
             .map_err(|error| no_thread(&error))?;
         watcher::spawn(watching, watched, &state, writer.downgrade(), left).map_err(|error| no_thread(&error))?;
         state.metrics.queue_connected.set(1);
-        Ok(Self { state, writer, reader: Reader::new(reading), ended })
+        Ok(Self { directory, state, writer, reader: Reader::new(reading), ended })
     }
 }
 
@@ -193,7 +195,8 @@ impl Queue for EmbeddedQueue {
 
     async fn inspect(&self) -> Result<Inspection, QueueError> {
         let version = format!("embedded, SQLite {}", rusqlite::version());
-        Ok(Inspection { version, blocked: !self.is_connected(), ..Inspection::default() })
+        let consumers = Some(self.reader.consumers(self.directory.clone()).await?);
+        Ok(Inspection { version, consumers, blocked: !self.is_connected(), ..Inspection::default() })
     }
 
     async fn accepted_since(&self, since: EpochMs) -> Result<Vec<(TriggerId, EpochMs)>, QueueError> {

@@ -1,6 +1,7 @@
 //! Looking without taking: on a connection that cannot write.
 
 use std::{
+    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, SystemTime},
 };
@@ -11,6 +12,7 @@ use tokio::{task::spawn_blocking, time::timeout};
 use uuid::Uuid;
 
 use super::{
+    attendance,
     failure::{Moment, explain},
     headers,
     place::{moment, number, reason, sql},
@@ -47,6 +49,11 @@ impl Reader {
 
     pub(super) async fn accepted_since(&self, since: EpochMs) -> Result<Vec<(TriggerId, EpochMs)>, QueueError> {
         self.ask(move |connection| accepted_since(connection, since)).await
+    }
+
+    /// Consumers of each lane, in the order of [`Lane::ALL`].
+    pub(super) async fn consumers(&self, directory: PathBuf) -> Result<[u64; 3], QueueError> {
+        self.ask(move |connection| attendance::count(connection, &directory)).await
     }
 
     async fn ask<T: Send + 'static>(

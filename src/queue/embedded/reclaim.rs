@@ -10,6 +10,7 @@ use std::{
 use rusqlite::{Connection, params};
 
 use super::{
+    attendance,
     batch::Batch,
     health::SILENCE,
     inbox::{Change, Writer},
@@ -141,6 +142,7 @@ impl Change for Prune {
              OR seq <= (SELECT max(seq) FROM accepted) - ?2",
             params![sql(batch.now.minus(REMEMBERED)), REMEMBERED_COUNT],
         )?;
+        attendance::prune(batch)?;
         notices::prune(batch)
     }
 

@@ -17,8 +17,12 @@ use crate::queue::QueueError;
 const APPLICATION_ID: u32 = 0x6366_7271;
 
 /// Step n takes a file from version n to n + 1; a new file begins at 0. A released step never changes.
-const STEPS: [&str; 3] =
-    [include_str!("schema.sql"), include_str!("schema_held.sql"), include_str!("schema_notice.sql")];
+const STEPS: [&str; 4] = [
+    include_str!("schema.sql"),
+    include_str!("schema_held.sql"),
+    include_str!("schema_notice.sql"),
+    include_str!("schema_consumer.sql"),
+];
 const VERSION: u32 = STEPS.len() as u32;
 
 /// How long a writer waits for another process's transaction.

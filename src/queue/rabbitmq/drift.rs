@@ -1,5 +1,6 @@
 //! What of the topology is missing or was declared otherwise. Only what is there is declared again, with the arguments it
-//! should have: that changes nothing, and the broker names the argument that differs. Bindings cannot be asked for.
+//! should have: that changes nothing, and the broker names the argument that differs. Bindings cannot be asked for over
+//! AMQP; `management` can.
 
 use lapin::{
     Channel, ExchangeKind,

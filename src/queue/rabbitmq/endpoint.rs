@@ -123,6 +123,7 @@ mod tests {
             ca_file: None,
             client_certificate_file: None,
             client_key_file: None,
+            management_url: None,
         }
     }
 

@@ -19,6 +19,7 @@ mod hello;
 mod inspect;
 mod limit;
 mod listening;
+mod management;
 mod notices;
 mod parcel;
 mod presence;
@@ -33,6 +34,7 @@ mod suspects;
 mod topology;
 
 use std::{
+    collections::BTreeSet,
     num::NonZeroU16,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError, Weak},
@@ -49,6 +51,7 @@ use self::{
     batch::Batches,
     channels::Pool,
     endpoint::Endpoint,
+    management::{Findings, Management},
     notices::RabbitNotices,
     presence::Presence,
     publisher::{MOST_WAITING, Outbox, RabbitPublisher},
@@ -59,7 +62,7 @@ use self::{
     supervisor::{Supervisor, Tenant},
     suspects::Suspects,
 };
-use super::{Consumer, DeadDelivery, Depths, Inspection, Limits, Publisher, Queue, QueueError, notice::Notices};
+use super::{Consumer, DeadDelivery, Depths, Flaw, Inspection, Limits, Publisher, Queue, QueueError, notice::Notices};
 use crate::{
     message::{DeadLetter, Lane},
     metrics::Metrics,
@@ -102,6 +105,9 @@ pub struct Config {
     /// PEM file with its private key.
     #[serde(default)]
     pub client_key_file: Option<PathBuf>,
+    /// The broker's HTTP API, for `cfr doctor` alone; it may hold a password.
+    #[serde(default)]
+    pub management_url: Option<Secret>,
 }
 
 /// Starts the sessions in the background; does not wait for the first connection ([`Queue::ready`] does).
@@ -115,6 +121,7 @@ pub fn connect(config: &Config, limits: Limits, metrics: Arc<Metrics>) -> Result
         // Fails only if somebody else was faster, which is as good.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     }
+    let management = Management::new(config, &endpoints)?;
     let presence = Arc::new(Presence::new(Arc::clone(&metrics)));
     let pulse = Arc::new(Pulse::new(config.declare, limits.soft_limit, Arc::clone(&presence)));
     let links =
@@ -138,7 +145,7 @@ pub fn connect(config: &Config, limits: Limits, metrics: Arc<Metrics>) -> Result
         let queue = queue.clone();
         let consuming = Arc::new(move || Some(queue.upgrade()?.consuming()));
         let notices = Arc::new(RabbitNotices::start(&outbox, consuming, &links.closing));
-        RabbitQueue { links, pool, outbox, presence, kept, notices, _close_on_drop }
+        RabbitQueue { links, pool, outbox, presence, kept, notices, management, _close_on_drop }
     }))
 }
 
@@ -170,6 +177,7 @@ struct RabbitQueue {
     presence: Arc<Presence>,
     kept: Mutex<Kept>,
     notices: Arc<RabbitNotices>,
+    management: Option<Management>,
     _close_on_drop: DropGuard,
 }
 
@@ -211,6 +219,31 @@ impl RabbitQueue {
         kept.consuming = Some(link.clone());
         link
     }
+
+    /// A session of the connection that consumes: under an alarm, acks and questions on the other one would hang.
+    async fn consuming_session(&self) -> Result<Arc<Session>, QueueError> {
+        let mut link = self.consuming();
+        let session = tokio::time::timeout(self.links.connect_timeout + limit::CALL, link.session()).await;
+        let session = session.unwrap_or_else(|_| link.now().map(Some))?;
+        session.ok_or_else(|| QueueError::Unreachable("closed".into()))
+    }
+
+    /// The versions of the nodes, and a flaw for each that does not answer or has another one.
+    async fn greet_all(&self) -> (String, Vec<Flaw>) {
+        let (mut versions, mut flaws) = (BTreeSet::new(), Vec::new());
+        let flaw = |grave, sentence| Flaw { subject: "nodes", grave, sentence };
+        for endpoint in &self.links.endpoints {
+            match hello::greet(endpoint, self.links.connect_timeout).await {
+                Ok(version) => _ = versions.insert(version),
+                Err(error) => flaws.push(flaw(false, format!("a node does not answer: {error}"))),
+            }
+        }
+        let versions = Vec::from_iter(versions).join(" and ");
+        if versions.contains(' ') {
+            flaws.push(flaw(false, format!("its nodes have different versions: {versions}; finish the upgrade")));
+        }
+        (versions, flaws)
+    }
 }
 
 #[async_trait]
@@ -250,31 +283,30 @@ impl Queue for RabbitQueue {
     }
 
     async fn take_dead_letters(&self, limit: usize) -> Result<Vec<DeadDelivery>, QueueError> {
-        // On the connection that consumes: under an alarm, acks on the other one would hang.
-        let mut link = self.consuming();
-        let session = tokio::time::timeout(self.links.connect_timeout + limit::CALL, link.session()).await;
-        let session = session.unwrap_or_else(|_| link.now().map(Some))?;
-        let session = session.ok_or_else(|| QueueError::Unreachable("closed".into()))?;
+        let session = self.consuming_session().await?;
         inspect::take_dead_letters(session, Arc::clone(&self.outbox), limit).await
     }
 
     async fn inspect(&self) -> Result<Inspection, QueueError> {
-        let session = self.outbox.link.now()?;
+        let publishing = self.outbox.link.now()?;
         // The canary goes every second, and `blocked` is the broker's answer to it.
         tokio::time::sleep(Duration::from_millis(1_500)).await;
-        let blocked = session.blocked();
-        let mut version = Err(QueueError::Unreachable("no broker is known".into()));
-        for endpoint in &self.links.endpoints {
-            version = hello::greet(endpoint, self.links.connect_timeout).await;
-            if version.is_ok() {
-                break;
-            }
-        }
+        let blocked = publishing.blocked();
+        let session = self.consuming_session().await?;
+        let (versions, mut flaws) = self.greet_all().await;
+        let told = match &self.management {
+            Some(management) => management.examine().await,
+            None => Findings::none(),
+        };
+        flaws.extend(told.flaws);
         Ok(Inspection {
-            version: format!("RabbitMQ {}", version?),
-            drifted: if blocked { Vec::new() } else { drift::drift(&session).await? },
-            consumers: if blocked { None } else { Some(drift::consumers(&session).await?) },
+            version: format!("RabbitMQ {versions}"),
+            drifted: drift::drift(&session).await?,
+            consumers: Some(drift::consumers(&session).await?),
             blocked,
+            alarms: told.alarms,
+            flaws,
+            unseen: told.unseen,
         })
     }
 

@@ -111,6 +111,7 @@ impl Vhost {
             ca_file: None,
             client_certificate_file: None,
             client_key_file: None,
+            management_url: None,
         }
     }
 }
@@ -189,11 +190,22 @@ impl Node {
 
     /// Lets the queues that match `pattern` hold no more than `length` ready messages, by policy.
     pub(crate) async fn limit_queue(&self, vhost: &Vhost, pattern: &'static str, length: u32) {
-        let (name, definition) = (vhost.name.clone(), format!("{{\"max-length\":{length}}}"));
+        self.limit_queue_in(&vhost.name, pattern, length).await;
+    }
+
+    /// The same in the virtual host of that name.
+    pub(crate) async fn limit_queue_in(&self, vhost: &str, pattern: &'static str, length: u32) {
+        let (name, definition) = (vhost.to_owned(), format!("{{\"max-length\":{length}}}"));
         blocking(move |node| {
             node.ctl(&["set_policy", "-p", &name, "limit", pattern, &definition, "--apply-to", "queues"])
         })
         .await;
+    }
+
+    /// Opens the node's HTTP API, once; its URL.
+    pub(crate) async fn management(&self) -> String {
+        blocking(|node| node.nodes.plugins(1, &["enable", "rabbitmq_management"])).await;
+        format!("http://127.0.0.1:{}", self.nodes.port(1) + MANAGEMENT)
     }
 
     /// Evaluates Erlang in the node.

@@ -82,6 +82,11 @@ impl Nodes {
         self.run("ctl", node, arguments)
     }
 
+    /// `rabbitmq-plugins` against a node.
+    pub(crate) fn plugins(&self, node: u16, arguments: &[&str]) -> String {
+        self.run("plugins", node, arguments)
+    }
+
     fn run(&self, program: &str, node: u16, arguments: &[&str]) -> String {
         let _one_at_a_time = self.ctl.lock().unwrap();
         let run = script(self.tree.as_deref())

@@ -68,7 +68,9 @@ async fn the_file_of_an_older_version_is_brought_up_to_date_with_what_is_in_it()
     // The first version knew no dead letters in an operator's hands.
     place
         .sqlite()
-        .execute_batch("DROP TABLE held; DROP TABLE notice; DROP TABLE listener; PRAGMA user_version = 1")
+        .execute_batch(
+            "DROP TABLE held; DROP TABLE notice; DROP TABLE listener; DROP TABLE consumer; PRAGMA user_version = 1",
+        )
         .unwrap();
     let queue = place.open(WIDE).await;
     drain(&mut consumer(&queue, Lane::Work, 4).await, 3).await;
