@@ -1,15 +1,19 @@
 //! What only the broker's HTTP API tells: feature flags, bindings, the policies that hold, which alarm it is. Asked by
 //! `cfr doctor` alone; nothing that the services do depends on it.
 
-use std::{collections::BTreeMap, sync::LazyLock, time::Duration};
+use std::time::Duration;
 
 use lapin::uri::{AMQPUri, AMQPUserInfo};
 use reqwest::StatusCode;
 use serde::{Deserialize, de::DeserializeOwned};
-use serde_json::Value;
 use url::Url;
 
-use super::{Config, endpoint::Endpoint, topology};
+use super::{
+    Config,
+    endpoint::Endpoint,
+    policy::{self, Policy},
+    topology,
+};
 use crate::{
     http_client::{self, ClientConfig, Roots},
     queue::{Flaw, QueueError},
@@ -100,24 +104,23 @@ impl Management {
     /// Looks at everything.
     pub(super) async fn examine(&self) -> Findings {
         let mut findings = Findings::default();
-        match self.flags().await {
-            Ok(flags) => findings.flaws.extend(flags.iter().filter_map(Flag::flaw)),
+        match self.get::<Vec<Flag>>(&["feature-flags"]).await {
+            Ok(flags) => findings.flaws.extend(disabled(&flags)),
             Err(why) => findings.unseen("feature flags", &why),
         }
         match self.get::<Vec<Binding>>(&["bindings", &self.vhost]).await {
             Ok(bindings) => findings.flaws.extend(missing(&bindings)),
             Err(why) => findings.unseen("bindings", &why),
         }
-        match self.get::<Vec<Governed>>(&["queues", &self.vhost]).await {
-            Ok(queues) => findings.flaws.extend(queues.iter().flat_map(Governed::flaws)),
-            Err(why) => findings.unseen("policies", &why),
+        // Not by what each queue says of its policy: that is some seconds old.
+        for kind in ["policies", "operator-policies"] {
+            match self.get::<Vec<Policy>>(&[kind, &self.vhost]).await {
+                Ok(policies) => findings.flaws.extend(policy::flaws(&policies)),
+                Err(why) => findings.unseen(kind, &why),
+            }
         }
         findings.alarms = self.alarms().await;
         findings
-    }
-
-    async fn flags(&self) -> Result<Vec<Flag>, Unanswered> {
-        self.get(&["feature-flags"]).await
     }
 
     /// Names of the alarms, as `disk on rabbit@a`.
@@ -163,22 +166,20 @@ struct Flag {
     stability: String,
 }
 
-impl Flag {
-    /// At-least-once dead-lettering needs `stream_queue`, and every queue here `quorum_queue`: where one is off, the
-    /// broker silently does less (3.10 to 3.12; later ones cannot be without).
-    fn flaw(&self) -> Option<Flaw> {
-        if self.state != "disabled" {
-            return None;
-        }
-        let needed = matches!(self.name.as_str(), "stream_queue" | "quorum_queue");
-        if !needed && self.stability != "stable" {
-            return None;
-        }
-        let why = if needed { "dead letters may be lost without it" } else { "it will be needed for an upgrade" };
-        let sentence =
-            format!("feature flag {} is disabled: {why}; `rabbitmqctl enable_feature_flag {}`", self.name, self.name);
-        Some(Flaw { subject: "features", grave: needed, sentence })
-    }
+/// At-least-once dead-lettering needs `stream_queue`, and every queue here `quorum_queue`: where one is off, the broker
+/// silently does less (3.10 to 3.12; later ones cannot be without).
+fn disabled(flags: &[Flag]) -> Vec<Flaw> {
+    let off: Vec<_> = flags.iter().filter(|flag| flag.state == "disabled").collect();
+    let needed = |flag: &&&Flag| matches!(flag.name.as_str(), "stream_queue" | "quorum_queue");
+    let names = |flags: Vec<&&Flag>| flags.iter().map(|flag| flag.name.as_str()).collect::<Vec<_>>().join(", ");
+    let grave = names(off.iter().filter(needed).collect());
+    let later = names(off.iter().filter(|flag| !needed(flag) && flag.stability == "stable").collect());
+    let flaw = |grave, names: String, why: &str| {
+        let sentence = format!("disabled: {names}; {why}; `rabbitmqctl enable_feature_flag all`");
+        (!names.is_empty()).then_some(Flaw { subject: "features", grave, sentence })
+    };
+    let grave = flaw(true, grave, "dead letters may be lost without");
+    grave.into_iter().chain(flaw(false, later, "an upgrade will need them")).collect()
 }
 
 #[derive(Deserialize)]
@@ -207,60 +208,6 @@ fn missing(there: &[Binding]) -> Vec<Flaw> {
     flaws
 }
 
-/// A queue, and the policies that hold for it.
-#[derive(Deserialize)]
-struct Governed {
-    name: String,
-    #[serde(default)]
-    policy: Option<String>,
-    #[serde(default)]
-    operator_policy: Option<String>,
-    #[serde(default, deserialize_with = "definition")]
-    effective_policy_definition: BTreeMap<String, Value>,
-}
-
-/// The API writes a definition without entries as an empty list.
-fn definition<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, Value>, D::Error> {
-    let value = Value::deserialize(deserializer)?;
-    Ok(serde_json::from_value(value).unwrap_or_default())
-}
-
-/// What no policy may do to a queue of ours, beside what each of them bears.
-static FORBIDDEN: LazyLock<[(&str, &str); 5]> = LazyLock::new(|| {
-    [
-        ("max-length", "drops the oldest messages"),
-        ("max-length-bytes", "drops the oldest messages"),
-        ("message-ttl", "makes messages expire that nobody has seen"),
-        ("expires", "deletes the queue, and what is in it, while nobody uses it"),
-        ("delivery-limit", "drops what was looked at too often"),
-    ]
-});
-
-impl Governed {
-    fn flaws(&self) -> Vec<Flaw> {
-        if !topology::queues().iter().any(|queue| queue.name == self.name) {
-            return Vec::new();
-        }
-        let policy = self.operator_policy.as_deref().filter(|name| !name.is_empty()).or(self.policy.as_deref());
-        let set = FORBIDDEN.iter().filter(|(key, _)| self.effective_policy_definition.contains_key(*key));
-        let flaw = |&(key, effect): &(&str, &str)| {
-            let terminal = matches!(self.name.as_str(), topology::DEAD | topology::UNROUTED);
-            // A length limit of a queue that refuses what is over it loses nothing.
-            let effect = match key {
-                "max-length" | "max-length-bytes" if !terminal => return None,
-                // An argument of ours is smaller, or takes precedence.
-                "delivery-limit" if !terminal => return None,
-                _ => effect,
-            };
-            let (name, policy) = (&self.name, policy.unwrap_or("?"));
-            let sentence =
-                format!("policy {policy} sets {key} on {name}, which {effect}; take {name} out of its pattern");
-            Some(Flaw { subject: "policy", grave: true, sentence })
-        };
-        set.filter_map(flaw).collect()
-    }
-}
-
 #[derive(Default, Deserialize)]
 struct Alarms {
     #[serde(default)]
@@ -281,30 +228,14 @@ mod tests {
 
     #[test]
     fn flags_that_matter_are_told() {
-        let flaw = |name: &str, state: &str, stability: &str| {
-            let flag: Flag =
-                serde_json::from_value(json!({"name": name, "state": state, "stability": stability})).unwrap();
-            flag.flaw().map(|flaw| flaw.grave)
+        let flaws = |name: &str, state: &str, stability: &str| -> Vec<bool> {
+            let flags = json!([{"name": name, "state": state, "stability": stability}]);
+            disabled(&serde_json::from_value::<Vec<Flag>>(flags).unwrap()).iter().map(|flaw| flaw.grave).collect()
         };
-        assert_eq!(flaw("stream_queue", "enabled", "stable"), None);
-        assert_eq!(flaw("stream_queue", "disabled", "required"), Some(true));
-        assert_eq!(flaw("khepri_db", "disabled", "experimental"), None);
-        assert_eq!(flaw("message_containers", "disabled", "stable"), Some(false));
-    }
-
-    #[test]
-    fn policies_that_lose_messages_are_told_and_limits_that_refuse_are_not() {
-        let flaws = |name: &str, definition: Value| -> Vec<String> {
-            let queue = json!({"name": name, "policy": "p", "effective_policy_definition": definition});
-            let queue: Governed = serde_json::from_value(queue).unwrap();
-            queue.flaws().into_iter().map(|flaw| flaw.sentence).collect()
-        };
-        assert!(flaws("fr.dead", json!({"max-length": 10}))[0].contains("policy p sets max-length on fr.dead"));
-        assert_eq!(flaws("fr.unrouted", json!({"message-ttl": 1, "delivery-limit": 20})).len(), 2);
-        assert_eq!(flaws("fr.work", json!({"max-length": 10})), Vec::<String>::new());
-        assert_eq!(flaws("fr.work", json!({"expires": 10})).len(), 1);
-        assert_eq!(flaws("fr.dead", json!([])), Vec::<String>::new());
-        assert_eq!(flaws("another", json!({"max-length": 10})), Vec::<String>::new());
+        assert_eq!(flaws("stream_queue", "enabled", "stable"), []);
+        assert_eq!(flaws("stream_queue", "disabled", "required"), [true]);
+        assert_eq!(flaws("khepri_db", "disabled", "experimental"), []);
+        assert_eq!(flaws("message_containers", "disabled", "stable"), [false]);
     }
 
     #[test]

@@ -22,6 +22,7 @@ mod listening;
 mod management;
 mod notices;
 mod parcel;
+mod policy;
 mod presence;
 mod publisher;
 mod pulse;
