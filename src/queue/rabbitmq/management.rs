@@ -232,9 +232,9 @@ mod tests {
             let flags = json!([{"name": name, "state": state, "stability": stability}]);
             disabled(&serde_json::from_value::<Vec<Flag>>(flags).unwrap()).iter().map(|flaw| flaw.grave).collect()
         };
-        assert_eq!(flaws("stream_queue", "enabled", "stable"), []);
+        assert_eq!(flaws("stream_queue", "enabled", "stable"), Vec::<bool>::new());
         assert_eq!(flaws("stream_queue", "disabled", "required"), [true]);
-        assert_eq!(flaws("khepri_db", "disabled", "experimental"), []);
+        assert_eq!(flaws("khepri_db", "disabled", "experimental"), Vec::<bool>::new());
         assert_eq!(flaws("message_containers", "disabled", "stable"), [false]);
     }
 

@@ -50,10 +50,13 @@ impl Policy {
 
     fn flaws(&self, queue: &str) -> impl Iterator<Item = Flaw> {
         let terminal = matches!(queue, topology::DEAD | topology::UNROUTED);
-        let set = FORBIDDEN.iter().filter(move |(key, _, borne)| self.definition.contains_key(*key) && !(*borne && !terminal));
+        let set = FORBIDDEN
+            .iter()
+            .filter(move |(key, _, borne)| self.definition.contains_key(*key) && !(*borne && !terminal));
         set.map(move |(key, effect, _)| {
             let name = &self.name;
-            let sentence = format!("policy {name} sets {key} on {queue}, which {effect}; take {queue} out of its pattern");
+            let sentence =
+                format!("policy {name} sets {key} on {queue}, which {effect}; take {queue} out of its pattern");
             Flaw { subject: "policy", grave: true, sentence }
         })
     }
@@ -79,7 +82,10 @@ mod tests {
     fn policies_that_lose_messages_are_told_and_limits_that_refuse_are_not() {
         let dead = told(json!([policy("^fr\\.dead$", 0, json!({"max-length": 10}))]));
         assert!(dead.len() == 1 && dead[0].contains("policy p sets max-length on fr.dead"), "{dead:?}");
-        assert_eq!(told(json!([policy("^fr\\.unrouted$", 0, json!({"message-ttl": 1, "delivery-limit": 20}))])).len(), 2);
+        assert_eq!(
+            told(json!([policy("^fr\\.unrouted$", 0, json!({"message-ttl": 1, "delivery-limit": 20}))])).len(),
+            2
+        );
         assert!(told(json!([policy("^fr\\.work$", 0, json!({"max-length": 10}))])).is_empty());
         assert_eq!(told(json!([policy("^fr\\.work$", 0, json!({"expires": 10}))])).len(), 1);
         assert!(told(json!([policy("^another$", 0, json!({"expires": 10}))])).is_empty());
