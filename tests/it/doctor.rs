@@ -205,7 +205,7 @@ fn with_digital(place: &mut Place, simulators: &Simulators) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_step_to_a_digital_case_is_taken_and_the_first_that_fails_is_told_with_what_to_do() {
     let (mut place, simulators) = (Place::embedded().await, Simulators::start().await.unwrap());
-    place.queue().await.close().await;
+    let (running, shutdown) = place.serve().await;
     place.world.llm.always(MODELS, models(&["gpt-4o-mini"], 0));
     with_digital(&mut place, &simulators);
     let out = place.cfr(&["doctor"]).await.well();
@@ -219,12 +219,14 @@ async fn each_step_to_a_digital_case_is_taken_and_the_first_that_fails_is_told_w
     assert!(!said.out.contains("another-key-secret") && !said.out.contains("its API"), "{}", said.out);
     let settings = place.cfr(&["check-config"]).await;
     assert_eq!(settings.code, Some(0), "{}", settings.out);
+    shutdown.drain.cancel();
+    assert!(running.ended().await.unwrap());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_way_to_a_json_api_is_looked_at_up_to_its_token() {
     let mut place = Place::embedded().await;
-    place.queue().await.close().await;
+    let (running, shutdown) = place.serve().await;
     place.world.llm.always(MODELS, models(&["gpt-4o-mini"], 0));
     let http = |key: &str| format!("CFR__PROFILES__DEFAULT__HISTORY__HTTP__{key}");
     for (key, value) in [
@@ -253,4 +255,6 @@ async fn the_way_to_a_json_api_is_looked_at_up_to_its_token() {
     let settings = place.cfr(&["check-config"]).await;
     assert_eq!(settings.code, Some(78));
     assert!(settings.err.contains("http.url") && settings.err.contains("{sessionId}"), "{}", settings.err);
+    shutdown.drain.cancel();
+    assert!(running.ended().await.unwrap());
 }
