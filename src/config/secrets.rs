@@ -75,7 +75,8 @@ fn without_missing_files(table: &mut Map<String, Value>) {
         }
         _ => false,
     };
-    table.retain(|key, value| !missing(key, value) && !(key == "tls" && identity(value)));
+    let dropped = |key: &String, value: &Value| missing(key, value) || (key == "tls" && identity(value));
+    table.retain(|key, value| !dropped(key, value));
     for value in table.values_mut() {
         if let ValueKind::Table(inner) = &mut value.kind {
             without_missing_files(inner);

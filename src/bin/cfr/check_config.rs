@@ -62,7 +62,8 @@ pub(crate) fn run(file: Option<PathBuf>, arguments: &Arguments) -> ExitCode {
     let sources = Sources::of_process(file);
     let checked = checked(&sources, role, arguments.offline, arguments.cases.as_deref());
     let Checked { problems, warnings, profiles, cases } = checked;
-    let usable = problems.is_empty() && !(arguments.deny_warnings && !warnings.is_empty());
+    let refused = arguments.deny_warnings && !warnings.is_empty();
+    let usable = problems.is_empty() && !refused;
     if arguments.json {
         let report = json!({
             "role": role.as_str(), "usable": usable, "problems": problems, "warnings": warnings, "profiles": profiles,

@@ -50,9 +50,8 @@ impl Policy {
 
     fn flaws(&self, queue: &str) -> impl Iterator<Item = Flaw> {
         let terminal = matches!(queue, topology::DEAD | topology::UNROUTED);
-        let set = FORBIDDEN
-            .iter()
-            .filter(move |(key, _, borne)| self.definition.contains_key(*key) && !(*borne && !terminal));
+        let set =
+            FORBIDDEN.iter().filter(move |(key, _, borne)| self.definition.contains_key(*key) && (!*borne || terminal));
         set.map(move |(key, effect, _)| {
             let name = &self.name;
             let sentence =
