@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Longest wait, in seconds, for what was accepted to come out. Nothing waits that long unless it is lost.
-const PATIENCE: u64 = 300;
+pub(crate) const PATIENCE: u64 = 300;
 
 /// Ids that were answered 202, and when first.
 #[derive(Clone, Default)]

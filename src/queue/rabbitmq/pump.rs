@@ -11,7 +11,7 @@ use lapin::{
 };
 use tokio::{
     sync::mpsc::{self, OwnedPermit},
-    time::timeout,
+    time::{Instant, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -36,6 +36,11 @@ use crate::{
 
 /// First and longest wait before the next try to subscribe.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
+
+/// A consumer that was handed nothing for this long, and holds nothing, is made anew. A broker can lose sight of one: where
+/// a quorum queue is deleted and declared again at once, RabbitMQ 3.10 was seen to count deliveries to a consumer that
+/// never got them. They come back when its channel closes.
+const IDLE: Duration = Duration::from_secs(30);
 
 /// What goes to the application.
 pub(super) type Handed = Result<Delivery, QueueError>;
@@ -76,11 +81,12 @@ impl Pump {
                 () = stop.cancelled() => return,
                 subscribed = self.subscribed(wait, proved, &hand) => subscribed,
             };
-            let Some((subscription, stream)) = subscribed else { return };
-            if !self.consume(&subscription, stream, &hand, &stop).await {
+            let Some(subscribed) = subscribed else { return };
+            let session = Arc::clone(&subscribed.0.session);
+            if !self.consume(subscribed, &hand, &stop).await {
                 return;
             }
-            self.note_end(&subscription.session);
+            self.note_end(&session);
             (wait, proved) = (BACK_OFF.0, true);
         }
     }
@@ -155,11 +161,11 @@ impl Pump {
     /// Hands out deliveries until the subscription ends; `false` when no more are wanted.
     async fn consume(
         &self,
-        subscription: &Arc<Subscription>,
-        mut stream: lapin::Consumer,
+        (mut subscription, mut stream): Subscribed,
         hand: &mpsc::Sender<Handed>,
         stop: &CancellationToken,
     ) -> bool {
+        let mut idle_until = Instant::now() + IDLE;
         let _counted = self.presence.consuming();
         let queue = topology::lane_queue(self.lane);
         tracing::info!(queue, slots = self.slots, generation = subscription.session.generation, "consuming");
@@ -167,11 +173,22 @@ impl Pump {
             let taken = tokio::select! {
                 taken = self.take(&mut stream, hand) => taken,
                 () = subscription.session.lost.cancelled() => return true,
-                () = stop.cancelled() => return self.unsubscribe(subscription, stream).await,
+                () = stop.cancelled() => return self.unsubscribe(&subscription, stream).await,
+                () = tokio::time::sleep_until(idle_until) => {
+                    idle_until = Instant::now() + IDLE;
+                    // Whoever is working on a delivery holds the subscription as well.
+                    if Arc::strong_count(&subscription) == 1 {
+                        let Ok(next) = self.subscribe(&subscription.session).await else { return true };
+                        let old = std::mem::replace(&mut subscription, next.0);
+                        self.unsubscribe(&old, std::mem::replace(&mut stream, next.1)).await;
+                    }
+                    continue;
+                }
             };
-            let Some((room, delivery)) = taken else { return self.unsubscribe(subscription, stream).await };
+            let Some((room, delivery)) = taken else { return self.unsubscribe(&subscription, stream).await };
+            idle_until = Instant::now() + IDLE;
             match delivery {
-                Some(Ok(delivery)) => self.receive(delivery, subscription, room),
+                Some(Ok(delivery)) => self.receive(delivery, &subscription, room),
                 Some(Err(error)) => {
                     tracing::warn!(queue, %error, "the consumer's channel was closed");
                     return true;

@@ -14,13 +14,17 @@ mod pressure;
 mod processes;
 mod topology;
 
-use std::{future::Future, pin::Pin, time::Duration};
+use std::{
+    future::Future,
+    pin::Pin,
+    time::{Duration, Instant},
+};
 
 use rand::{SeedableRng, rngs::StdRng};
 use tokio::task::JoinHandle;
 
 use crate::{
-    ledger::{Bounds, Figures, settle},
+    ledger::{Bounds, Figures, PATIENCE, settle},
     outside::Outside,
     processes::{Deployment, On},
     sender::{Load, Sent},
@@ -154,13 +158,11 @@ async fn pause(seconds: f64) {
 
 /// Waits for a fact, for so long that only a fact that never comes ends it.
 async fn until<F: Future<Output = bool>>(what: &str, mut is_so: impl FnMut() -> F) {
-    for _ in 0..1500 {
-        if is_so().await {
-            return;
-        }
+    let (began, patience) = (Instant::now(), Duration::from_secs(setting("PATIENCE", PATIENCE)));
+    while !is_so().await {
+        assert!(began.elapsed() < patience, "not within {patience:?}: {what}");
         pause(0.2).await;
     }
-    panic!("not within five minutes: {what}");
 }
 
 fn load(deployment: &Deployment, count: usize) -> Load {

@@ -55,14 +55,22 @@ pub(super) async fn alarm(alarm: Alarm) -> Figures {
 /// An alarm stops who publishes; what is in flight is finished and acknowledged all the same.
 pub(super) async fn settling_under_an_alarm() -> Figures {
     let outside = Outside::start().await;
-    outside.sink(200, 3_000);
+    outside.sink(503, 0);
     let deployment = Deployment::start(On::RabbitMq, &outside, 1, &[]).await;
     let sent = load(&deployment, 60).send().await;
     let count = sent.accepted.count();
-    until("all are being posted", async || outside.acknowledged().len() == count).await;
+    let tried = || outside.arrivals().values().filter(|arrivals| arrivals.len() >= 3).count();
+    let delayed = async || deployment.queue.depths().await.map_or(0, |depths| depths.delayed as usize);
+    until("all wait for their fourth try", async || tried() == count && delayed().await == count).await;
+    // There are thirty seconds until then.
     Alarm::Disk.set(&deployment).await;
+    outside.sink(200, 0);
+    until("all are posted under the alarm", async || outside.acknowledged().len() == count).await;
     let raw = Raw::open(&deployment).await;
-    until("posts are acknowledged under the alarm", async || raw.unsettled(&deployment, "fr.outcome").await == 0).await;
+    until("their deliveries are acknowledged under the alarm", async || {
+        raw.unsettled(&deployment, "fr.outcome").await == 0
+    })
+    .await;
     Alarm::Disk.clear(&deployment).await;
     outside.healed();
     let figures = settle(&sent.accepted, &outside, &deployment, unsure(&sent)).await;

@@ -4,11 +4,12 @@ use std::{collections::BTreeSet, time::Duration};
 
 use cognigy_fallback_router::{
     message::{Disposition, Lane},
+    metrics::labels::Reconnect,
     time::EpochMs,
 };
 
 use super::{exercise::nothing, id, message, next, now, raw_channel, ready, until};
-use crate::support::broker;
+use crate::support::{broker, clock};
 
 #[tokio::test]
 async fn work_that_came_back_often_is_tried_alone() {
@@ -59,6 +60,42 @@ async fn a_trigger_from_the_future_shows_that_clocks_differ() {
     let properties = lapin::BasicProperties::default().with_timestamp(ahead);
     channel.basic_publish("fr.in".into(), "work".into(), Default::default(), b"{}", properties).await.unwrap();
     until(async || (-301..=-200).contains(&rig.metrics.clock_skew.get())).await;
+    connection.close(200, "bye".into()).await.unwrap();
+}
+
+/// What the broker knows of a virtual host's consumers: their channels.
+async fn channels(node: &broker::Shared, vhost: &broker::Vhost) -> String {
+    node.eval(format!(
+        "[pid_to_list(proplists:get_value(channel_pid, C)) || C <- rabbit_amqqueue:consumers_all(<<\"{}\">>)].",
+        vhost.name
+    ))
+    .await
+}
+
+#[tokio::test]
+async fn a_consumer_that_is_handed_nothing_for_long_is_made_anew() {
+    let node = broker::shared().await;
+    let vhost = node.vhost().await;
+    let rig = ready(&vhost).await;
+    let mut work = rig.consumer(Lane::Work, 1).await;
+    rig.publish(Lane::Work, &message()).await.unwrap();
+    next(&mut work).await.settle(Disposition::Ack).await.unwrap();
+    let before = channels(&node, &vhost).await;
+    until(async || {
+        clock::forward(6).await;
+        channels(&node, &vhost).await != before
+    })
+    .await;
+    assert!(rig.queue.is_connected());
+    let lost = rig.metrics.queue_reconnects.get(Reconnect::Lost).get();
+    assert_eq!(lost, 0, "its connection is the same");
+    // Not by our own publisher: its deadlines do not follow a clock that was moved.
+    let (connection, channel) = raw_channel(&vhost).await;
+    channel.confirm_select(Default::default()).await.unwrap();
+    let properties = lapin::BasicProperties::default();
+    let sent = channel.basic_publish("fr.in".into(), "work".into(), Default::default(), b"{}", properties);
+    sent.await.unwrap().await.unwrap();
+    until(async || rig.queue.depths().await.unwrap().work == 0).await;
     connection.close(200, "bye".into()).await.unwrap();
 }
 
