@@ -13,6 +13,7 @@
 #[allow(dead_code, reason = "shared with the other test programs")]
 mod support;
 
+mod asking;
 mod cluster;
 mod ledger;
 mod outside;

@@ -40,7 +40,7 @@ pub(crate) struct Deployment {
     pub(crate) worker_environment: Environment,
     llm_url: String,
     ingresses: Vec<Process>,
-    workers: Vec<Process>,
+    pub(crate) workers: Vec<Process>,
     pub(crate) queue: Arc<dyn Queue>,
     node: Option<broker::Alone>,
     pub(crate) vhost: Option<broker::Vhost>,
@@ -48,9 +48,9 @@ pub(crate) struct Deployment {
 }
 
 /// A place for a process, which may run or not.
-struct Process {
+pub(crate) struct Process {
     /// Of the webhook or the admin listener.
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
     child: Option<Child>,
 }
 
@@ -219,62 +219,12 @@ impl Deployment {
         kill(pid(self.workers[number].child.as_ref().unwrap()), signal).unwrap();
     }
 
-    /// What a worker's admin listener says under a path; none if it does not listen.
-    pub(crate) async fn worker_says(&self, number: usize, path: &str) -> Option<(u16, String)> {
-        let url = format!("http://{}{path}", self.workers[number].address);
-        let response = crate::support::app::client().get(url).send().await.ok()?;
-        Some((response.status().as_u16(), response.text().await.ok()?))
-    }
-
-    /// What the running workers hold, for the words of a row that failed.
-    pub(crate) async fn told_by_workers(&self) -> String {
-        let mut told = String::new();
-        for number in 0..self.workers.len() {
-            let (ready, metrics) =
-                (self.worker_says(number, "/readyz").await, self.worker_says(number, "/metrics").await);
-            let metrics = metrics.map(|(_, text)| text).unwrap_or_default();
-            let held: Vec<_> = metrics.lines().filter(|line| line.starts_with("cfr_worker_in_flight{")).collect();
-            told.push_str(&format!("worker {number}: {ready:?}, {}; ", held.join(", ")));
-        }
-        told + &self.told_by_the_broker().await
-    }
-
-    /// Ready messages, held ones and consumers of each queue that has any.
-    async fn told_by_the_broker(&self) -> String {
-        let Some(vhost) = &self.vhost else { return String::new() };
-        let code = format!(
-            "[{{element(4, element(2, Q)), rabbit_amqqueue:info(Q, [messages_ready, messages_unacknowledged, consumers])}} \
-             || Q <- rabbit_amqqueue:list(<<\"{}\">>)].",
-            vhost.name
-        );
-        self.node().eval(code).await.replace('\n', " ")
-    }
-
-    /// What the running workers count that may have been done twice: acknowledgements and confirms that did not come,
-    /// deliveries that came back, and (if asked for) posts whose answer did not come in time.
-    pub(crate) async fn doubts(&self, posts: bool) -> usize {
-        let mut doubts = 0;
-        for number in 0..self.workers.len() {
-            let Some((_, metrics)) = self.worker_says(number, "/metrics").await else { continue };
-            let counts = |line: &&str| {
-                line.starts_with("cfr_acks_lost_total")
-                    || line.starts_with("cfr_publishes_unknown_total")
-                    || line.starts_with("cfr_messages_consumed_total{redelivered=\"true\"}")
-                    || (posts && line.starts_with("cfr_stage_failures_total") && line.contains("\"callback\""))
-            };
-            let values =
-                metrics.lines().filter(counts).filter_map(|line| line.rsplit_once(' ')?.1.parse::<usize>().ok());
-            doubts += values.sum::<usize>();
-        }
-        doubts
-    }
-
     /// `cfr` with this deployment's settings.
     pub(crate) fn cfr(&self, arguments: &[&str]) -> tokio::process::Command {
         let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_cfr"));
         let mut environment = self.environment.clone();
         environment.insert("LLM_GATEWAY_BASE_URL".to_owned(), format!("{}/0", self.llm_url));
-        command.env_clear().envs(environment).current_dir(std::env::temp_dir()).args(arguments);
+        command.env_clear().envs(environment).envs(mutant()).current_dir(std::env::temp_dir()).args(arguments);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         command
     }
@@ -295,15 +245,16 @@ async fn at(vhost: &broker::Vhost) -> Arc<dyn Queue> {
     queue
 }
 
-/// `LOGS=<directory>` keeps what the processes say.
+/// Which fault is built in, if any: see `mutants/`.
 #[expect(clippy::disallowed_methods, reason = "a test program has no settings")]
+fn mutant() -> Option<(&'static str, String)> {
+    std::env::var("CFR_MUTANT").ok().map(|mutant| ("CFR_MUTANT", mutant))
+}
+
+/// `LOGS=<directory>` keeps what the processes say.
 fn spawn(program: &str, environment: &Environment) -> Child {
     let mut command = Command::new(program);
-    command.env_clear().envs(environment).current_dir(std::env::temp_dir()).stdin(Stdio::null());
-    // Which fault is built in: see mutants/.
-    if let Ok(mutant) = std::env::var("CFR_MUTANT") {
-        command.env("CFR_MUTANT", mutant);
-    }
+    command.env_clear().envs(environment).envs(mutant()).current_dir(std::env::temp_dir()).stdin(Stdio::null());
     match std::env::var_os("LOGS").map(PathBuf::from) {
         Some(directory) => {
             let name =
