@@ -22,6 +22,7 @@ mod proxy;
 mod raw;
 mod rows;
 mod sender;
+mod settings;
 
 use std::time::Instant;
 
