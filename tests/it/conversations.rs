@@ -263,8 +263,10 @@ async fn an_answer_for_a_session_that_has_ended_reaches_nobody_and_harms_nobody(
     stage.say(&ended, MISSED).await;
     // The new session by that name knows nothing of the old one's lines.
     let said = loop {
+        // In this order: lines that were read before the new session came are those of the old one.
+        let came = stage.simulators.endpoint.unread() == 1;
         let lines = stage.simulators.endpoint.lines(&ended);
-        if stage.simulators.endpoint.unread() == 1 && !lines.is_empty() {
+        if came && !lines.is_empty() {
             break lines;
         }
         tokio::task::yield_now().await;
