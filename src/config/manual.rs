@@ -7,7 +7,7 @@ use config::Map;
 use schemars::generate::SchemaSettings;
 use serde_json::{Value, json};
 
-use super::{Config, DEFAULTS, PROFILE_DEFAULTS, environment::SHORT_NAMES, parse, secrets::SECRETS};
+use super::{Config, DEFAULTS, PROFILE_DEFAULTS, environment::SHORT_NAMES, layers::parse, secrets::SECRETS};
 
 /// The JSON Schema (draft 2020-12) of a settings file. Everything may be left out that has a default or can come from the
 /// environment; every secret may come from a file.

@@ -8,7 +8,7 @@ use std::{
 use config::{Map, Value, ValueKind};
 use sha2::{Digest, Sha256};
 
-use super::{Sources, merged};
+use super::{Sources, layers::merged};
 
 /// A SHA-256.
 pub type Print = [u8; 32];
