@@ -38,6 +38,7 @@ pub mod http_server;
 pub mod metrics;
 pub mod oauth;
 pub mod otlp;
+pub mod profiles;
 pub mod shutdown;
 pub mod telemetry;
 

@@ -10,12 +10,7 @@ mod rate;
 mod signed;
 mod triggers;
 
-use std::{
-    collections::HashMap,
-    net::SocketAddr,
-    sync::{Arc, PoisonError, RwLock},
-    time::Duration,
-};
+use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -28,6 +23,7 @@ use crate::{
     egress::Egress,
     http_server::{Limits, TlsFiles},
     metrics::Metrics,
+    profiles::Profiles,
     queue::{Publisher, notice::Notices},
     signature::Verifier,
     telemetry::spans::Tracer,
@@ -90,7 +86,7 @@ pub struct Profile {
 
 /// The parts that the handlers share.
 pub struct Ingress {
-    profiles: RwLock<HashMap<String, Arc<Profile>>>,
+    profiles: Profiles<Profile>,
     publisher: Arc<dyn Publisher>,
     known: KnownTriggers,
     answers: Option<Arc<Answers>>,
@@ -111,9 +107,8 @@ impl Ingress {
         accepted: Vec<(TriggerId, EpochMs)>,
         metrics: Arc<Metrics>,
     ) -> Self {
-        let profiles = profiles.into_iter().map(|(name, profile)| (name, Arc::new(profile))).collect();
         Self {
-            profiles: RwLock::new(profiles),
+            profiles: Profiles::new(profiles),
             publisher,
             known: KnownTriggers::new(config.known_for, config.known_most, accepted),
             answers: None,
@@ -149,14 +144,12 @@ impl Ingress {
 
     /// The bot of that name, as it is now: a request that holds it is answered with it, whatever a reload brings.
     fn profile(&self, name: &str) -> Option<Arc<Profile>> {
-        self.profiles.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+        self.profiles.get(name)
     }
 
     /// Takes the bots that changed, and forgets those that are not among `names`.
     pub fn replace_profiles(&self, changed: HashMap<String, Arc<Profile>>, names: &[&str]) {
-        let mut profiles = self.profiles.write().unwrap_or_else(PoisonError::into_inner);
-        profiles.extend(changed);
-        profiles.retain(|name, _| names.contains(&name.as_str()));
+        self.profiles.replace(changed, names);
     }
 }
 

@@ -23,7 +23,7 @@ use super::{
     signed::Signed,
 };
 use crate::{
-    message::{ConversationKey, ENVELOPE_VERSION, Envelope, Lane, Message, NewerTrigger, Tries},
+    message::{ConversationKey, Envelope, Lane, Message, NewerTrigger},
     metrics::{
         InFlight,
         labels::{Label as _, Polled, Webhook, WebhookClass},
@@ -150,23 +150,10 @@ fn sent(mut span: Span, ending: Result<(), QueueError>) -> Result<(), QueueError
 fn message(signed: Signed<Trigger>) -> Message {
     let Trigger { id, profile, accepted_at, deadline, body } = signed.value;
     let envelope = Envelope {
-        version: ENVELOPE_VERSION,
-        trigger_id: id,
-        profile,
-        conversation_id: body.conversation_id,
-        user_id: body.user_id,
         session_id: body.session_id,
         language: body.language,
-        accepted_at,
-        deadline,
-        stored_at: None,
-        attempt: 1,
-        not_before: None,
         callback: body.callback_url,
-        reason: None,
-        replay: 0,
-        tries: Tries::default(),
-        traceparent: None,
+        ..Envelope::first(id, profile, body.conversation_id, body.user_id, accepted_at, deadline)
     };
     Message { envelope, body: signed.raw }
 }

@@ -47,6 +47,39 @@ pub struct Envelope {
     pub traceparent: Option<String>,
 }
 
+impl Envelope {
+    /// The headers of a trigger that comes for the first time, with nothing optional.
+    #[must_use]
+    pub fn first(
+        trigger_id: TriggerId,
+        profile: impl Into<String>,
+        conversation_id: impl Into<String>,
+        user_id: impl Into<String>,
+        accepted_at: EpochMs,
+        deadline: EpochMs,
+    ) -> Self {
+        Self {
+            version: ENVELOPE_VERSION,
+            trigger_id,
+            profile: profile.into(),
+            conversation_id: conversation_id.into(),
+            user_id: user_id.into(),
+            session_id: None,
+            language: None,
+            accepted_at,
+            deadline,
+            stored_at: None,
+            attempt: 1,
+            not_before: None,
+            callback: None,
+            reason: None,
+            replay: 0,
+            tries: Tries::default(),
+            traceparent: None,
+        }
+    }
+}
+
 /// Why a message left its lane. A closed set: it is a metric label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -6,26 +6,30 @@
 mod asking;
 mod confidential;
 mod replaying;
+mod run;
 mod shown;
 mod stages;
+mod unheard;
 
 use std::{sync::Arc, time::Duration};
 
 use serde::Deserialize;
 use tokio::time::Instant;
 
+use self::run::{Limits, NoDecision, Run, share};
 pub use self::{
     confidential::Confidential,
     replaying::{Replayer, became},
     shown::{preview, redact},
     stages::Stages,
+    unheard::Unheard,
 };
 use crate::{
     conversation::Conversation,
     customer_text,
     decision::{Decision, DecisionSchema},
     history::HistoryProvider,
-    llm::{LlmClient, LlmError, Spent},
+    llm::LlmClient,
     metrics::{
         DecisionCounters, Metrics, NamedCounters,
         labels::{Stage, StageFailure, Validation},
@@ -92,54 +96,6 @@ pub struct Decided {
     pub stages: Stages,
     /// What was asked and answered, redacted, if that was [wanted](Pipeline::run_told).
     pub told: Option<Told>,
-}
-
-/// Why there is a safe answer instead of a decision.
-struct NoDecision {
-    status: Status,
-    error: &'static str,
-}
-
-/// What a run may take.
-#[derive(Clone, Copy)]
-struct Limits {
-    /// No stage begins, or goes on, after this.
-    until: Instant,
-    /// Calls of the model.
-    most_calls: u32,
-}
-
-/// The calls of try number `attempt` (from 1), when the first one has `most`: half of them each time, because what an
-/// earlier try has paid nobody remembers when its worker died. So all tries together cost less than twice `most`, and
-/// one for each try beyond.
-fn share(most: u32, attempt: u32) -> u32 {
-    most.checked_shr(attempt.saturating_sub(1)).unwrap_or(0).max(1)
-}
-
-/// What a run gathers on its way, whichever way it ends.
-struct Run<'t> {
-    templates: &'t TemplateSet,
-    told: Option<Told>,
-    degraded: Vec<Degraded>,
-    spent: Spent,
-    model: Option<String>,
-    /// Marks the data block of the prompt.
-    block_id: String,
-    stages: Stages,
-}
-
-impl<'t> Run<'t> {
-    fn new(templates: &'t TemplateSet) -> Self {
-        Self {
-            templates,
-            told: None,
-            degraded: Vec::new(),
-            spent: Spent::default(),
-            model: None,
-            block_id: String::new(),
-            stages: Stages::default(),
-        }
-    }
 }
 
 impl Pipeline {
@@ -290,73 +246,9 @@ impl Pipeline {
         }
     }
 
-    /// The safe outcome of a trigger of which only ids are known: it never came to, or through, [`Pipeline::run`].
-    #[must_use]
-    pub fn give_up(&self, ids: &Unheard<'_>, status: Status, error: &'static str, now: EpochMs) -> Outcome {
-        let metadata = TriggerBody::parse(ids.body).map(|body| body.metadata).unwrap_or_default();
-        let mut redactor = Redactor::new(&self.redaction);
-        let metadata = shown::metadata(metadata, &mut redactor);
-        let meta = Meta {
-            profile: ids.profile.to_owned(),
-            attempts: Attempts { llm: 0, work: ids.attempt },
-            duration_ms: u64::try_from(now.since(ids.accepted_at).as_millis()).unwrap_or(u64::MAX),
-            late: now > ids.deadline,
-            ..Meta::default()
-        };
-        self.decisions.handover().inc();
-        let answer = self.safe_answers.pick(ids.language).to_owned();
-        Outcome::safe(ids.trigger_id, ids.conversation_id.to_owned(), metadata, status, error, answer, meta)
-    }
-
     fn observe(&self, stage: Stage, started: Instant) -> Duration {
         let took = started.elapsed();
         self.metrics.stage_duration.get(stage).observe(took.as_secs_f64());
         took
-    }
-}
-
-/// A trigger that could not be heard: its ids, and a body that may not be one.
-pub struct Unheard<'a> {
-    /// Its identity.
-    pub trigger_id: TriggerId,
-    /// Its profile.
-    pub profile: &'a str,
-    /// Its conversation.
-    pub conversation_id: &'a str,
-    /// BCP 47.
-    pub language: Option<&'a str>,
-    /// When it was accepted.
-    pub accepted_at: EpochMs,
-    /// When its answer should have left.
-    pub deadline: EpochMs,
-    /// Number of the delivery.
-    pub attempt: u32,
-    /// The body, for its metadata.
-    pub body: &'a [u8],
-}
-
-impl From<LlmError> for NoDecision {
-    fn from(error: LlmError) -> Self {
-        let status = match error {
-            LlmError::ContentRefused => Status::ContentRefused,
-            _ => Status::LlmUnavailable,
-        };
-        Self { status, error: error.code() }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn all_tries_of_a_trigger_together_cost_less_than_twice_the_limit_and_one_for_each_try() {
-        assert_eq!((1..=6).map(|attempt| share(8, attempt)).collect::<Vec<_>>(), [8, 4, 2, 1, 1, 1]);
-        for most in 1..=100 {
-            let tries = 3 + crate::message::Lane::Work.delivery_limit();
-            let calls: u32 = (1..=tries).map(|attempt| share(most, attempt)).sum();
-            assert!(calls < 2 * most + tries, "{calls} of {most}");
-        }
-        assert_eq!(share(100, u32::MAX), 1);
     }
 }

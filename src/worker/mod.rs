@@ -24,7 +24,7 @@ use std::{
     collections::HashMap,
     num::NonZeroU16,
     sync::{
-        Arc, PoisonError, RwLock,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -40,6 +40,7 @@ use crate::{
     metrics::Metrics,
     outcome::Outcome,
     pipeline::Pipeline,
+    profiles::Profiles,
     queue::{
         Queue, QueueError,
         notice::{Notices, Topic},
@@ -110,7 +111,7 @@ impl Profile {
 
 /// The parts that the lanes share.
 pub struct Worker {
-    profiles: RwLock<HashMap<String, Arc<Profile>>>,
+    profiles: Profiles<Profile>,
     metrics: Arc<Metrics>,
     decided: DecidedOutcomes,
     tracer: Tracer,
@@ -126,9 +127,8 @@ impl Worker {
     /// Puts the parts together.
     #[must_use]
     pub fn new(profiles: HashMap<String, Profile>, metrics: Arc<Metrics>) -> Self {
-        let profiles = profiles.into_iter().map(|(name, profile)| (name, Arc::new(profile))).collect();
         Self {
-            profiles: RwLock::new(profiles),
+            profiles: Profiles::new(profiles),
             metrics,
             decided: DecidedOutcomes::default(),
             tracer: Tracer::default(),
@@ -158,8 +158,7 @@ impl Worker {
     /// Begins to hear of newer triggers, once, when a profile wants it.
     fn hear_of_newer(&self) {
         let Some(notices) = &self.notices else { return };
-        let wanted =
-            self.profiles.read().unwrap_or_else(PoisonError::into_inner).values().any(|profile| profile.supersede);
+        let wanted = self.profiles.any(|profile| profile.supersede);
         if wanted && !self.hearing.swap(true, Ordering::Relaxed) {
             let (newer, reader) = (Arc::clone(&self.newer), notices.subscribe(&[Topic::Accepted]));
             // It ends when the queue is closed.
@@ -175,17 +174,13 @@ impl Worker {
 
     /// The bot of that name, as it is now: whoever holds it finishes with it, whatever a reload brings.
     fn profile(&self, name: &str) -> Option<Arc<Profile>> {
-        self.profiles.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+        self.profiles.get(name)
     }
 
     /// Takes the bots that changed, and forgets those that are not among `names`.
     /// Has to be called within a tokio runtime.
     pub fn replace_profiles(&self, changed: HashMap<String, Arc<Profile>>, names: &[&str]) {
-        {
-            let mut profiles = self.profiles.write().unwrap_or_else(PoisonError::into_inner);
-            profiles.extend(changed);
-            profiles.retain(|name, _| names.contains(&name.as_str()));
-        }
+        self.profiles.replace(changed, names);
         self.hear_of_newer();
     }
 }

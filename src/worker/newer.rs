@@ -80,28 +80,16 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::message::ENVELOPE_VERSION;
 
     fn trigger(number: u128, accepted_at: u64) -> Envelope {
-        Envelope {
-            version: ENVELOPE_VERSION,
-            trigger_id: TriggerId(Uuid::from_u128(number)),
-            profile: "default".into(),
-            conversation_id: "c".into(),
-            user_id: "u".into(),
-            session_id: None,
-            language: None,
-            accepted_at: EpochMs(accepted_at),
-            deadline: EpochMs(accepted_at + 30_000),
-            stored_at: None,
-            attempt: 1,
-            not_before: None,
-            callback: None,
-            reason: None,
-            replay: 0,
-            tries: Default::default(),
-            traceparent: None,
-        }
+        Envelope::first(
+            TriggerId(Uuid::from_u128(number)),
+            "default",
+            "c",
+            "u",
+            EpochMs(accepted_at),
+            EpochMs(accepted_at + 30_000),
+        )
     }
 
     fn newer(number: u128, conversation: &str, accepted_at: u64) -> NewerTrigger {

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use cognigy_fallback_router::{
-    message::{ENVELOPE_VERSION, Envelope, Message, Tries},
+    message::{Envelope, Message},
     time::EpochMs,
     trigger::TriggerId,
 };
@@ -97,24 +97,6 @@ pub(crate) fn headers(id: TriggerId) -> FieldTable {
 /// A message for the queue's own interface.
 pub(crate) fn message() -> Message {
     let now = EpochMs::from(SystemTime::now());
-    let envelope = Envelope {
-        version: ENVELOPE_VERSION,
-        trigger_id: TriggerId(Uuid::now_v7()),
-        profile: "default".to_owned(),
-        conversation_id: "c".to_owned(),
-        user_id: "u".to_owned(),
-        session_id: None,
-        language: None,
-        accepted_at: now,
-        deadline: EpochMs(now.0 + 300_000),
-        stored_at: None,
-        attempt: 1,
-        not_before: None,
-        callback: None,
-        reason: None,
-        replay: 0,
-        tries: Tries::default(),
-        traceparent: None,
-    };
+    let envelope = Envelope::first(TriggerId(Uuid::now_v7()), "default", "c", "u", now, EpochMs(now.0 + 300_000));
     Message { envelope, body: Bytes::from_static(b"{}") }
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use cognigy_fallback_router::{
-    message::{ENVELOPE_VERSION, Envelope, Lane, Message, Tries},
+    message::{Envelope, Lane, Message},
     time::EpochMs,
     trigger::TriggerId,
 };
@@ -16,25 +16,14 @@ use crate::support::{
 /// A trigger with two seconds that an ingress has accepted whose clock is five minutes ahead.
 fn from_the_future() -> Message {
     let accepted_at = EpochMs::from(SystemTime::now()).plus(Duration::from_secs(300));
-    let envelope = Envelope {
-        version: ENVELOPE_VERSION,
-        trigger_id: TriggerId(uuid::Uuid::now_v7()),
-        profile: "default".to_owned(),
-        conversation_id: "c".to_owned(),
-        user_id: "u".to_owned(),
-        session_id: None,
-        language: None,
+    let envelope = Envelope::first(
+        TriggerId(uuid::Uuid::now_v7()),
+        "default",
+        "c",
+        "u",
         accepted_at,
-        deadline: accepted_at.plus(Duration::from_secs(2)),
-        stored_at: None,
-        attempt: 1,
-        not_before: None,
-        callback: None,
-        reason: None,
-        replay: 0,
-        tries: Tries::default(),
-        traceparent: None,
-    };
+        accepted_at.plus(Duration::from_secs(2)),
+    );
     Message { envelope, body: trigger().to_string().into() }
 }
 

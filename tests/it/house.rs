@@ -25,7 +25,7 @@ const FLOORS: &[&[&str]] = &[
         "trigger",
     ],
     &["build", "metrics", "shutdown", "telemetry"],
-    &["egress", "http_client", "http_server", "breaker", "oauth", "otlp"],
+    &["egress", "http_client", "http_server", "breaker", "oauth", "otlp", "profiles"],
     &["callback", "history", "llm", "prompt", "queue"],
     &["dead_letters", "pipeline"],
     &["admin", "console", "ingress", "simulators", "worker"],

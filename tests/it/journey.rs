@@ -317,17 +317,28 @@ async fn no_customer_text_and_no_secret_is_in_a_log_a_metric_or_an_error_at_any_
     assert!(!log.contains(secret) && !answers.contains(secret));
 }
 
+/// What the demo prints; it must have ended well.
+fn demo(arguments: &[&str]) -> String {
+    let folder = TempDir::new().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cfr"));
+    command.args(["demo", "--once"]).args(arguments).current_dir(folder.path()).env_clear();
+    let demo = command.output().unwrap();
+    let text = String::from_utf8_lossy(&demo.stdout).into_owned();
+    assert_eq!(demo.status.code(), Some(0), "{text}");
+    text
+}
+
+#[test]
+fn the_demo_plays_a_conversation_of_each_channel_to_its_end() {
+    for channel in ["webchat", "voice", "cxone-text"] {
+        let text = demo(&["--channel", channel]);
+        assert!(text.contains("I can help you reset your password."), "{channel}: {text}");
+    }
+}
+
 #[test]
 fn the_demo_ends_with_0_only_if_every_trigger_ended_as_it_should() {
-    let folder = TempDir::new().unwrap();
-    let demo = Command::new(env!("CARGO_BIN_EXE_cfr"))
-        .args(["demo", "--once"])
-        .current_dir(folder.path())
-        .env_clear()
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&demo.stdout);
-    assert_eq!(demo.status.code(), Some(0), "{text}");
+    let text = demo(&[]);
     for expected in [
         "\"status\": \"success\"",
         "\"status\": \"expired\"",

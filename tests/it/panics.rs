@@ -9,7 +9,7 @@ use cognigy_fallback_router::{
     config::{self, Role, Sources},
     conversation::Conversation,
     history::{HistoryError, HistoryProvider},
-    message::{ENVELOPE_VERSION, Envelope, Lane, Message, Tries},
+    message::{Envelope, Lane, Message},
     metrics::Metrics,
     queue::{Limits, Queue, embedded},
     shutdown::Shutdown,
@@ -86,25 +86,14 @@ impl Stage {
         let mut body = trigger();
         body["conversationId"] = json!(conversation);
         let now = EpochMs::from(std::time::SystemTime::now());
-        let envelope = Envelope {
-            version: ENVELOPE_VERSION,
-            trigger_id: TriggerId(uuid::Uuid::now_v7()),
-            profile: "default".to_owned(),
-            conversation_id: conversation.to_owned(),
-            user_id: "u".to_owned(),
-            session_id: None,
-            language: None,
-            accepted_at: now,
-            deadline: now.plus(Duration::from_secs(60)),
-            stored_at: None,
-            attempt: 1,
-            not_before: None,
-            callback: None,
-            reason: None,
-            replay: 0,
-            tries: Tries::default(),
-            traceparent: None,
-        };
+        let envelope = Envelope::first(
+            TriggerId(uuid::Uuid::now_v7()),
+            "default",
+            conversation,
+            "u",
+            now,
+            now.plus(Duration::from_secs(60)),
+        );
         let id = envelope.trigger_id;
         let message = Message { envelope, body: body.to_string().into() };
         self.queue.publisher().publish(Lane::Work, &message).await.unwrap();

@@ -90,25 +90,8 @@ pub(super) fn decode(headers: &str, attempt: u32, reason: Option<Reason>) -> Opt
 
 /// What stands for headers that cannot be read, so that an operator still sees that there is something.
 pub(super) fn unreadable() -> Envelope {
-    Envelope {
-        version: 0,
-        trigger_id: TriggerId(Uuid::nil()),
-        profile: String::new(),
-        conversation_id: String::new(),
-        user_id: String::new(),
-        session_id: None,
-        language: None,
-        accepted_at: EpochMs(0),
-        deadline: EpochMs(0),
-        stored_at: None,
-        attempt: 0,
-        not_before: None,
-        callback: None,
-        reason: Some(Reason::Unreadable),
-        replay: 0,
-        tries: Tries::default(),
-        traceparent: None,
-    }
+    let nobody = Envelope::first(TriggerId(Uuid::nil()), "", "", "", EpochMs(0), EpochMs(0));
+    Envelope { version: 0, attempt: 0, reason: Some(Reason::Unreadable), ..nobody }
 }
 
 #[cfg(test)]

@@ -84,23 +84,16 @@ mod tests {
     fn message() -> Message {
         let accepted_at = now();
         let envelope = Envelope {
-            version: 1,
-            trigger_id: TriggerId(uuid::Uuid::nil()),
-            profile: "default".into(),
-            conversation_id: "c".into(),
-            user_id: "u".into(),
-            session_id: None,
             language: Some("de".into()),
-            accepted_at,
-            deadline: accepted_at.plus(Duration::from_secs(30)),
-            stored_at: None,
             attempt: 2,
-            not_before: None,
-            callback: None,
-            reason: None,
-            replay: 0,
-            tries: Tries::default(),
-            traceparent: None,
+            ..Envelope::first(
+                TriggerId(uuid::Uuid::nil()),
+                "default",
+                "c",
+                "u",
+                accepted_at,
+                accepted_at.plus(Duration::from_secs(30)),
+            )
         };
         Message { envelope, body: Bytes::from_static(b"{}") }
     }

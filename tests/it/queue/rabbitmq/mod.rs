@@ -17,7 +17,7 @@ use std::{
 
 use bytes::Bytes;
 use cognigy_fallback_router::{
-    message::{Disposition, Envelope, Lane, Message, Tries},
+    message::{Disposition, Envelope, Lane, Message},
     metrics::Metrics,
     queue::{
         Consumer, Delivery, Limits, Queue, QueueError,
@@ -90,25 +90,14 @@ fn now() -> EpochMs {
 
 fn message() -> Message {
     let accepted_at = now();
-    let envelope = Envelope {
-        version: 1,
-        trigger_id: TriggerId(uuid::Uuid::now_v7()),
-        profile: "default".into(),
-        conversation_id: "c".into(),
-        user_id: "u".into(),
-        session_id: None,
-        language: None,
+    let envelope = Envelope::first(
+        TriggerId(uuid::Uuid::now_v7()),
+        "default",
+        "c",
+        "u",
         accepted_at,
-        deadline: accepted_at.plus(Duration::from_secs(300)),
-        stored_at: None,
-        attempt: 1,
-        not_before: None,
-        callback: None,
-        reason: None,
-        replay: 0,
-        tries: Tries::default(),
-        traceparent: None,
-    };
+        accepted_at.plus(Duration::from_secs(300)),
+    );
     Message { envelope, body: Bytes::from_static(b"{}") }
 }
 
