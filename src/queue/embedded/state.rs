@@ -44,7 +44,8 @@ pub(super) struct State {
     /// The write-ahead log is to be emptied.
     pub(super) long_log: AtomicBool,
     pub(super) hub: Hub,
-    /// Another process listens to notices, as of the last look.
+    /// Another process listens to notices, as of the last look. Before the first one it may: what a worker decides in its
+    /// first moments can be what a request waits for.
     pub(super) others_listen: AtomicBool,
     /// The file says that this process listens to notices.
     pub(super) listens: AtomicBool,
@@ -69,7 +70,7 @@ impl State {
             suspects: AtomicUsize::new(0),
             watcher: OnceLock::new(),
             long_log: AtomicBool::new(false),
-            others_listen: AtomicBool::new(false),
+            others_listen: AtomicBool::new(true),
             listens: AtomicBool::new(false),
             nudged: AtomicBool::new(false),
             tokens: AtomicI64::new(0),
