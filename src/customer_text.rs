@@ -33,8 +33,7 @@ const MASK_RUN: usize = 4;
 /// becomes `< |im_start| >`). Plain text comes back as it is, without a copy. Cleaning twice changes nothing more.
 #[must_use]
 pub fn clean(text: &str) -> Cow<'_, str> {
-    let printable = |byte: u8| matches!(byte, b'\n' | b'\t' | b' '..=b'~') && !matches!(byte, b'<' | b'|' | b'[');
-    if text.bytes().all(printable) {
+    if text.bytes().all(|byte| is_plain(byte) && !matches!(byte, b'<' | b'|' | b'[')) {
         return Cow::Borrowed(text);
     }
     let visible = visible(text);
@@ -47,7 +46,7 @@ pub fn clean(text: &str) -> Cow<'_, str> {
 /// line feed.
 #[must_use]
 pub fn visible(text: &str) -> Cow<'_, str> {
-    if !text.chars().any(|c| c == '\r' || is_line_break(c) || is_invisible(c)) {
+    if text.bytes().all(is_plain) || !text.chars().any(|c| c == '\r' || is_line_break(c) || is_invisible(c)) {
         return Cow::Borrowed(text);
     }
     let mut kept = String::with_capacity(text.len());
@@ -69,6 +68,11 @@ pub fn visible(text: &str) -> Cow<'_, str> {
 #[must_use]
 pub fn is_masked(text: &str) -> bool {
     has_mask_run(text) || has_masked_digits(text) || has_note(text)
+}
+
+/// ASCII that everybody can see, line feed and tabulator.
+fn is_plain(byte: u8) -> bool {
+    matches!(byte, b'\n' | b'\t' | b' '..=b'~')
 }
 
 /// NEL, line separator, paragraph separator, and the C0 controls that printers took for a new line.
@@ -125,6 +129,10 @@ fn begins_with(text: &str, mark: &str) -> bool {
 }
 
 fn has_mask_run(text: &str) -> bool {
+    // Most texts have none of these characters.
+    if text.bytes().all(|byte| byte.is_ascii() && byte != b'*') {
+        return false;
+    }
     let mut run = (' ', 0);
     text.chars().any(|c| {
         run = if run.0 == c { (c, run.1 + 1) } else { (c, 1) };
@@ -134,6 +142,11 @@ fn has_mask_run(text: &str) -> bool {
 
 /// `XXXX-XXXX-XXXX-1111`, `xxxx1111`: letters X can be kisses, unless digits belong to them.
 fn has_masked_digits(text: &str) -> bool {
+    let is_run = |part: &[u8]| matches!(part[0], b'x' | b'X' | b'#') && part.iter().all(|byte| *byte == part[0]);
+    text.as_bytes().windows(MASK_RUN).any(is_run) && has_masked_word(text)
+}
+
+fn has_masked_word(text: &str) -> bool {
     text.split(|c: char| !(c.is_ascii_digit() || matches!(c, 'x' | 'X' | '-' | '#' | '_'))).any(|word| {
         let run = |c: char| word.as_bytes().chunk_by(|a, b| a == b).any(|same| same[0] == c as u8 && same.len() >= 4);
         word.contains(|c: char| c.is_ascii_digit()) && (run('x') || run('X') || run('#'))

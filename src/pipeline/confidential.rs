@@ -83,9 +83,14 @@ fn quotes(text: &str, system: &str) -> bool {
     if text.len() < EXCERPT {
         return false;
     }
-    (0..system.len()).step_by(STEP).any(|at| {
-        // Where a cut would part a character there is simply no excerpt; the neighbours overlap.
-        system.get(at..at + EXCERPT).is_some_and(|excerpt| text.contains(excerpt))
+    let excerpts = || system.as_bytes().windows(EXCERPT).step_by(STEP);
+    // Hundreds of excerpts, each with its own search, would cost more than the rest of a trigger: almost every place is
+    // ruled out by its first bytes.
+    let mut beginnings: Vec<_> = excerpts().filter_map(|excerpt| excerpt.first_chunk::<8>()).collect();
+    beginnings.sort_unstable();
+    text.as_bytes().windows(EXCERPT).any(|place| {
+        let likely = place.first_chunk().is_some_and(|beginning| beginnings.binary_search(&beginning).is_ok());
+        likely && excerpts().any(|excerpt| excerpt == place)
     })
 }
 

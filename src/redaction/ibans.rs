@@ -39,6 +39,11 @@ pub(super) fn find(text: &str) -> Vec<(Range<usize>, String)> {
 /// The IBAN that begins at a place: its end and its characters.
 fn iban_at(bytes: &[u8], start: usize) -> Option<(usize, String)> {
     let country = [bytes[start].to_ascii_uppercase(), bytes[start + 1].to_ascii_uppercase()];
+    // Almost every word of a text is ruled out by its third character.
+    let check_digits = &bytes[start + 2..];
+    if !matches!(check_digits, [b'0'..=b'9', ..] | [b' ' | b'-' | b'.', b'0'..=b'9', ..]) {
+        return None;
+    }
     let (_, length) = LENGTHS.iter().find(|(name, _)| **name == country)?;
     let mut number = String::with_capacity(*length);
     let (mut at, mut gap) = (start, 0);

@@ -38,6 +38,11 @@ const DATES: &str = r"(?x)
     (?:19|20)\d{2} [-./] (?:0?[1-9]|1[0-2]) [-./] (?:0?[1-9]|[12]\d|3[01])
   | (?:0?[1-9]|[12]\d|3[01]) [-./] (?:0?[1-9]|[12]\d|3[01]) [-./] (?:19|20)\d{2}";
 
+/// Digits of the shortest number of each kind.
+const SHORTEST_CARD: usize = 13;
+const SHORTEST_PHONE: usize = 7;
+const SSN_DIGITS: usize = 9;
+
 /// What our own placeholders look like.
 const PLACEHOLDERS: &str = r"\[[A-Z][A-Z0-9_]*_[0-9]+\]";
 
@@ -99,8 +104,9 @@ impl RedactionRules {
             let emails = self.emails.iter().flat_map(|pattern| pattern.find_iter(text));
             keep(&mut kept, emails.map(|m| found(m.range(), EMAIL, m.as_str().to_lowercase().replace('＠', "@"))));
         }
-        if text.chars().any(|c| digit(c).is_some()) {
-            self.find_numbers(text, &mut kept);
+        let digits = text.chars().filter(|c| c.is_numeric()).count();
+        if digits > 0 {
+            self.find_numbers(text, digits, &mut kept);
         }
         kept.into_values().collect()
     }
@@ -125,23 +131,34 @@ impl RedactionRules {
         cards::find(text).into_iter().map(|(range, digits)| found(range, CARD, digits)).collect()
     }
 
-    fn find_numbers<'r>(&'r self, text: &str, kept: &mut BTreeMap<usize, Found<'r>>) {
+    /// `digits` is how many digits the text has: most texts have too few for most kinds of number.
+    fn find_numbers<'r>(&'r self, text: &str, digits: usize, kept: &mut BTreeMap<usize, Found<'r>>) {
         if self.ibans {
             keep(kept, ibans::find(text).into_iter().map(|(range, number)| found(range, IBAN, number)));
         }
-        let uuids: Vec<_> = self.uuids.find_iter(text).map(|m| m.range()).collect();
-        keep(kept, self.find_cards(text).into_iter().filter(|card| apart(&card.range, &uuids)));
+        let matches = |pattern: &Option<Regex>, shortest: usize| -> Vec<_> {
+            let pattern = pattern.iter().filter(|_| digits >= shortest);
+            let ranges = pattern.flat_map(|pattern| pattern.find_iter(text)).map(|m| m.range());
+            ranges.filter(|range| stands_alone(text, range)).collect()
+        };
+        let cards = if digits < SHORTEST_CARD { Vec::new() } else { self.find_cards(text) };
+        let mut phones = matches(&self.phones, SHORTEST_PHONE);
+        phones.retain(|range| is_grouped(&text[range.clone()]));
 
-        let ssns = self.ssns.iter().flat_map(|pattern| pattern.find_iter(text)).map(|m| m.range());
-        let ssns = ssns.filter(|range| stands_alone(text, range) && is_issued(&only_digits(&text[range.clone()])));
+        let mut identifiers = Vec::new();
+        if !cards.is_empty() || !phones.is_empty() {
+            identifiers.extend(self.uuids.find_iter(text).map(|m| m.range()));
+        }
+        keep(kept, cards.into_iter().filter(|card| apart(&card.range, &identifiers)));
+
+        let ssns = matches(&self.ssns, SSN_DIGITS).into_iter();
+        let ssns = ssns.filter(|range| is_issued(&only_digits(&text[range.clone()])));
         keep(kept, ssns.map(|range| numbered(text, range, SSN)));
 
-        let mut identifiers = uuids;
-        identifiers.extend(self.dates.find_iter(text).map(|m| m.range()));
-        let phones = self.phones.iter().flat_map(|pattern| pattern.find_iter(text)).map(|m| m.range());
-        let phones = phones.filter(|range| {
-            stands_alone(text, range) && is_grouped(&text[range.clone()]) && apart(range, &identifiers)
-        });
+        if !phones.is_empty() {
+            identifiers.extend(self.dates.find_iter(text).map(|m| m.range()));
+        }
+        let phones = phones.into_iter().filter(|range| apart(range, &identifiers));
         keep(kept, phones.map(|range| numbered(text, range, PHONE)));
 
         if text.contains('[') {

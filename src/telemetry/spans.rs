@@ -104,13 +104,14 @@ struct Begun {
 
 impl Span {
     /// Does `work` with this span as the current one.
-    pub async fn scope<F: Future>(&self, work: F) -> F::Output {
+    // Not an `async fn`: its future would hold the work twice, before and after the call.
+    pub fn scope<F: Future>(&self, work: F) -> impl Future<Output = F::Output> + use<F> {
         let parent = self.0.as_ref().map(|begun| Parent {
             tracer: begun.tracer.clone(),
             context: begun.span.span_context().clone(),
             system: begun.system,
         });
-        CURRENT.scope(parent, work).await
+        CURRENT.scope(parent, work)
     }
 
     /// The header that carries this span to where the trace goes on (W3C Trace Context, version 00).

@@ -57,12 +57,13 @@ pub(super) async fn decide(worker: &Worker, mut delivery: Delivery) {
     progress::running(worker, envelope);
     let first = attempt <= 1 && envelope.replay == 0;
     let run = AssertUnwindSafe(async {
-        let deciding = async {
+        // In a box: what follows moves it about, and it is the largest part of a delivery in flight.
+        let deciding = Box::pin(async {
             match worker.tells_stories() {
                 true => profile.pipeline.run_told(None, &trigger, now, attempt).await,
                 false => profile.pipeline.run(&trigger, now, attempt).await,
             }
-        };
+        });
         let decided = thinking::while_deciding(&profile, &trigger, first, deciding).await;
         let reply_to = profile.reply_to(Some(&trigger.body), &decided.outcome);
         let stored_at = EpochMs::from(SystemTime::now());
