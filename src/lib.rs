@@ -13,6 +13,10 @@
 //!
 //! The modules stand here floor by floor; a file may use only lower floors (see `ARCHITECTURE.md`).
 
+/// The system's allocator took a fifth of the time of a trigger.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 // Floor 0, words: pure; no async, I/O, clock or environment.
 pub mod conversation;
 pub mod customer_text;

@@ -21,8 +21,9 @@ const USER_AGENT: &str = concat!("cognigy-fallback-router/", env!("CARGO_PKG_VER
 /// write into one that is just being closed.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// As many as one upstream sees at once: the worker's slots.
-const IDLE_PER_HOST: usize = 64;
+/// More than a worker has slots, which is what bounds the connections: one that was closed only because others were idle
+/// would have to be made again for the next call.
+const IDLE_PER_HOST: usize = 4_096;
 
 /// Settings of one client.
 #[derive(Clone, Debug)]

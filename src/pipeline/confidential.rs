@@ -22,7 +22,7 @@ const STEP: usize = 16;
 /// Forms of widely used credentials.
 static CREDENTIALS: LazyLock<Result<Regex, regex::Error>> = LazyLock::new(|| {
     Regex::new(
-        r"(?x) \b (?: sk | pk | rk ) [-_] [A-Za-z0-9_-]{20,} | \b whsec_ [A-Za-z0-9+/=]{16,} | \b AKIA [0-9A-Z]{16} \b
+        r"(?x-u) \b (?: sk | pk | rk ) [-_] [A-Za-z0-9_-]{20,} | \b whsec_ [A-Za-z0-9+/=]{16,} | \b AKIA [0-9A-Z]{16} \b
             | \b gh [pousr] _ [A-Za-z0-9]{30,} | \b eyJ [\w-]{10,} \. [\w-]{10,} \. | -----BEGIN\ [A-Z\ ]*PRIVATE\ KEY
             | (?i: \b bearer ) \s+ [A-Za-z0-9._~+/-]{20,}",
     )

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use lapin::{Acker, Channel, message::BasicGetMessage, options::BasicGetOptions};
+use lapin::{Channel, message::BasicGetMessage, options::BasicGetOptions};
 
 use super::{
     declare, headers,
     limit::{CALL, bounded},
     publisher::Outbox,
     session::Session,
-    settlement::{RabbitSettlement, Subscription},
+    settlement::{RabbitSettlement, Receipt, Subscription},
     topology,
 };
 use crate::{
@@ -44,8 +44,8 @@ pub(super) async fn take_dead_letters(
     let channel = open(&session).await?;
     let got = get(&channel, limit.min(DEAD_LETTERS_HELD)).await?;
     let subscription = Arc::new(Subscription { channel, session, lane: Lane::Outcome, outbox });
-    let held = got.into_iter().map(|(DeadLetter { message, reason }, acker)| {
-        let settlement = RabbitSettlement::new(acker, 0, Arc::clone(&subscription));
+    let held = got.into_iter().map(|(DeadLetter { message, reason }, receipt)| {
+        let settlement = RabbitSettlement::new(receipt, 0, Arc::clone(&subscription));
         DeadDelivery::new(reason, Delivery::new(message, 0, Box::new(settlement)))
     });
     Ok(held.collect())
@@ -81,7 +81,7 @@ async fn count(channel: &Channel) -> Result<Depths, QueueError> {
     })
 }
 
-async fn get(channel: &Channel, limit: usize) -> Result<Vec<(DeadLetter, Acker)>, QueueError> {
+async fn get(channel: &Channel, limit: usize) -> Result<Vec<(DeadLetter, Receipt)>, QueueError> {
     let mut found = Vec::new();
     for queue in [topology::DEAD, topology::UNROUTED] {
         while found.len() < limit {
@@ -95,8 +95,9 @@ async fn get(channel: &Channel, limit: usize) -> Result<Vec<(DeadLetter, Acker)>
     Ok(found)
 }
 
-fn dead_letter(queue: &str, got: BasicGetMessage) -> (DeadLetter, Acker) {
+fn dead_letter(queue: &str, got: BasicGetMessage) -> (DeadLetter, Receipt) {
     let delivery = got.delivery;
+    let receipt = Receipt::of(&delivery);
     let read = headers::decode(&delivery.properties, queue);
     let otherwise = match (queue == topology::UNROUTED, &read) {
         (true, _) => Reason::Unrouted,
@@ -105,5 +106,5 @@ fn dead_letter(queue: &str, got: BasicGetMessage) -> (DeadLetter, Acker) {
     };
     let envelope = read.unwrap_or_else(|_| headers::decode_what_is_there(&delivery.properties));
     let reason = envelope.reason.unwrap_or(otherwise);
-    (DeadLetter { message: Message { envelope, body: Bytes::from(delivery.data) }, reason }, delivery.acker)
+    (DeadLetter { message: Message { envelope, body: Bytes::from(delivery.data) }, reason }, receipt)
 }

@@ -17,6 +17,7 @@ use lapin::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    bulletin,
     limit::{CALL, FAREWELL, Fault, bounded},
     session::{Link, Session},
     topology,
@@ -122,11 +123,9 @@ impl Listening {
 
     async fn receive(&self, delivery: Delivery) {
         let Delivery { properties, data, acker, delivery_tag, .. } = delivery;
-        let topic = properties.kind().as_ref().and_then(|name| named(name.as_str()));
-        if let Some(topic) = topic
-            && properties.app_id().as_ref() != Some(&self.instance)
-        {
-            self.hub.spread(&Notice { topic, body: Bytes::from(data) });
+        let kind = properties.kind().as_ref().map_or("", ShortString::as_str);
+        if properties.app_id().as_ref() != Some(&self.instance) {
+            told(kind, data.into()).iter().for_each(|notice| self.hub.spread(notice));
         }
         if delivery_tag % COVERED == 0 {
             let _ = bounded("basic.ack", FAREWELL, acker.ack(BasicAckOptions { multiple: true })).await;
@@ -134,9 +133,13 @@ impl Listening {
     }
 }
 
-/// The topic of that name; another version may know more.
-fn named(name: &str) -> Option<Topic> {
-    Topic::ALL.iter().copied().find(|topic| topic.as_str() == name)
+/// The notices of a message of that type; another version may know more.
+fn told(kind: &str, body: Bytes) -> Vec<Notice> {
+    if kind == bulletin::BULLETIN {
+        return bulletin::read(body);
+    }
+    let topic = Topic::ALL.iter().copied().find(|topic| topic.as_str() == kind);
+    topic.map(|topic| Notice { topic, body }).into_iter().collect()
 }
 
 async fn subscribe(session: &Session) -> Result<(Channel, ShortString, lapin::Consumer), Fault> {

@@ -7,6 +7,7 @@
 
 mod admission;
 mod batch;
+mod bulletin;
 mod channels;
 mod config;
 mod consumer;

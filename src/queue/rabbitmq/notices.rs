@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    bulletin,
     limit::{Fault, bounded},
     listening::{FindLink, Listening},
     publisher::Outbox,
@@ -23,6 +24,8 @@ use crate::{
 
 /// Limit of handing a notice to the client; it is done at once unless the connection hangs.
 const HANDING: Duration = Duration::from_secs(1);
+/// Shortest time between two messages: what comes meanwhile goes with the next one.
+const PACE: Duration = Duration::from_millis(5);
 /// After the broker refused notices, they are dropped for this long.
 const REFUSED: Duration = Duration::from_secs(10);
 
@@ -99,18 +102,24 @@ struct Sender {
 
 impl Sender {
     async fn run(mut self, mut waiting: mpsc::Receiver<Notice>, closing: CancellationToken) {
+        let mut paced = Instant::now();
         loop {
             let notice = tokio::select! {
                 () = closing.cancelled() => return,
                 notice = waiting.recv() => notice,
             };
             let Some(notice) = notice else { return };
-            let sent = Instant::now() >= self.not_before && self.send(&notice).await;
-            self.hub.count(if sent { NoticeEnd::Sent } else { NoticeEnd::Dropped });
+            // The first one of a quiet time goes at once.
+            tokio::time::sleep_until(paced.into()).await;
+            let notices = gathered(notice, &mut waiting);
+            let sent = Instant::now() >= self.not_before && self.send(&notices).await;
+            paced = Instant::now() + PACE;
+            let end = if sent { NoticeEnd::Sent } else { NoticeEnd::Dropped };
+            notices.iter().for_each(|_| self.hub.count(end));
         }
     }
 
-    async fn send(&mut self, notice: &Notice) -> bool {
+    async fn send(&mut self, notices: &[Notice]) -> bool {
         let Ok(session) = self.outbox.link.now() else { return false };
         if session.blocked() {
             return false;
@@ -131,7 +140,7 @@ impl Sender {
                 }
             },
         };
-        let handed = self.hand(&channel, notice).await;
+        let handed = self.hand(&channel, notices).await;
         match &handed {
             Ok(()) => self.open = Some((session.generation, channel)),
             Err(fault) => self.refused(fault),
@@ -139,11 +148,14 @@ impl Sender {
         handed.is_ok()
     }
 
-    async fn hand(&self, channel: &Channel, notice: &Notice) -> Result<(), Fault> {
-        let properties =
-            BasicProperties::default().with_type(notice.topic.as_str().into()).with_app_id(self.instance.clone());
+    async fn hand(&self, channel: &Channel, notices: &[Notice]) -> Result<(), Fault> {
+        let (kind, body) = match notices {
+            [notice] => (notice.topic.as_str(), notice.body.clone()),
+            notices => (bulletin::BULLETIN, bulletin::write(notices)),
+        };
+        let properties = BasicProperties::default().with_type(kind.into()).with_app_id(self.instance.clone());
         let options = BasicPublishOptions::default();
-        let handed = channel.basic_publish(topology::NOTICE.into(), "".into(), options, &notice.body, properties);
+        let handed = channel.basic_publish(topology::NOTICE.into(), "".into(), options, &body, properties);
         bounded("basic.publish", HANDING, handed).await.map(drop)
     }
 
@@ -153,4 +165,17 @@ impl Sender {
         self.outbox.pulse.doubt_topology();
         tracing::warn!(exchange = topology::NOTICE, %why, "notices cannot be published; they are dropped for a while");
     }
+}
+
+/// A notice and those that wait behind it, as many as fit into one message.
+fn gathered(first: Notice, waiting: &mut mpsc::Receiver<Notice>) -> Vec<Notice> {
+    let mut bytes = first.body.len();
+    let mut notices = vec![first];
+    while bytes < notice::LONGEST_NOTICE
+        && let Ok(next) = waiting.try_recv()
+    {
+        bytes += next.body.len();
+        notices.push(next);
+    }
+    notices
 }

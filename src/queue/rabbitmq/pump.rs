@@ -23,7 +23,7 @@ use super::{
     presence::Presence,
     publisher::Outbox,
     session::{Link, Session, whereabouts},
-    settlement::{RabbitSettlement, Subscription},
+    settlement::{RabbitSettlement, Receipt, Subscription},
     skew::Skew,
     suspects::{Suspects, Verdict},
     topology,
@@ -217,18 +217,19 @@ impl Pump {
         let cancelled = subscription.channel.basic_cancel(stream.tag(), BasicCancelOptions::default());
         let _ = bounded("basic.cancel", FAREWELL, cancelled).await;
         while let Ok(Some(Ok(delivery))) = timeout(FAREWELL, stream.next()).await {
-            drop(RabbitSettlement::new(delivery.acker, 0, Arc::clone(subscription)));
+            drop(RabbitSettlement::new(Receipt::of(&delivery), 0, Arc::clone(subscription)));
         }
         false
     }
 
     fn receive(&self, delivery: RawDelivery, subscription: &Arc<Subscription>, room: OwnedPermit<Handed>) {
-        let RawDelivery { properties, data, acker, redelivered, .. } = delivery;
+        let receipt = Receipt::of(&delivery);
+        let RawDelivery { properties, data, redelivered, .. } = delivery;
         let returns = headers::returns(&properties, redelivered);
         if returns == 0 && self.lane == Lane::Work {
             self.skew.look(&properties, now());
         }
-        let settlement = RabbitSettlement::new(acker, returns, Arc::clone(subscription));
+        let settlement = RabbitSettlement::new(receipt, returns, Arc::clone(subscription));
         let body = Bytes::from(data);
         let queue = topology::lane_queue(self.lane);
         let envelope = match headers::decode(&properties, queue) {

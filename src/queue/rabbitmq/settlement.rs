@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use lapin::{
     Acker, Channel,
+    message::Delivery as RawDelivery,
     options::{BasicAckOptions, BasicNackOptions},
     protocol::BasicProperties,
 };
@@ -37,9 +38,22 @@ pub(super) struct Subscription {
     pub(super) outbox: Arc<Outbox>,
 }
 
+/// What a delivery is settled with.
+pub(super) struct Receipt {
+    tag: u64,
+    acker: Acker,
+}
+
+impl Receipt {
+    /// That of a delivery, which does without it.
+    pub(super) fn of(delivery: &RawDelivery) -> Self {
+        Self { tag: delivery.delivery_tag, acker: delivery.acker.clone() }
+    }
+}
+
 /// The right to settle one delivery. Dropped with it, the message goes back.
 pub(super) struct RabbitSettlement {
-    acker: Acker,
+    receipt: Receipt,
     returns: u32,
     subscription: Arc<Subscription>,
     settled: bool,
@@ -48,8 +62,8 @@ pub(super) struct RabbitSettlement {
 }
 
 impl RabbitSettlement {
-    pub(super) fn new(acker: Acker, returns: u32, subscription: Arc<Subscription>) -> Self {
-        Self { acker, returns, subscription, settled: false, alone: None }
+    pub(super) fn new(receipt: Receipt, returns: u32, subscription: Arc<Subscription>) -> Self {
+        Self { receipt, returns, subscription, settled: false, alone: None }
     }
 
     /// The same, with a suspect's permit.
@@ -63,20 +77,24 @@ impl RabbitSettlement {
         &self.subscription.outbox
     }
 
-    /// Forgets the delivery. lapin's `Ok(false)` means that the channel is gone: the message comes back.
+    /// Forgets the delivery. On the channel itself: lapin's acker would make a task of it. Where the channel is gone the
+    /// message comes back.
     async fn ack(&mut self, counted_as: SettledAs) -> Settled {
         self.settled = true;
+        let acked = match self.receipt.acker.usable() {
+            true => {
+                let ack = self.subscription.channel.basic_ack(self.receipt.tag, BasicAckOptions::default());
+                bounded("basic.ack", CALL, ack).await.is_ok()
+            }
+            false => false,
+        };
         let metrics = &self.outbox().metrics;
-        match bounded("basic.ack", CALL, self.acker.ack(BasicAckOptions::default())).await {
-            Ok(true) => {
-                metrics.settled.get(counted_as).inc();
-                Settled::Done
-            }
-            Ok(false) | Err(_) => {
-                metrics.acks_lost.inc();
-                Settled::WillReturn
-            }
+        if !acked {
+            metrics.acks_lost.inc();
+            return Settled::WillReturn;
         }
+        metrics.settled.get(counted_as).inc();
+        Settled::Done
     }
 
     /// Stores a copy or a result, then forgets the delivery; on failure gives it back after a pause. `Ok` means stored:
@@ -152,7 +170,7 @@ impl RabbitSettlement {
     fn give_back(&mut self, pause: Duration) {
         self.settled = true;
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        let (acker, subscription) = (self.acker.clone(), Arc::clone(&self.subscription));
+        let (acker, subscription) = (self.receipt.acker.clone(), Arc::clone(&self.subscription));
         runtime.spawn(async move {
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
@@ -182,7 +200,7 @@ impl Settlement for RabbitSettlement {
     }
 
     fn is_live(&self) -> bool {
-        self.acker.usable() && self.subscription.session.is_current()
+        self.receipt.acker.usable() && self.subscription.session.is_current()
     }
 }
 
