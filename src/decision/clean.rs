@@ -20,7 +20,10 @@ pub(super) type Pattern = LazyLock<Result<Regex, regex::Error>>;
 
 /// Character references: by number, and by the names that can hide markup or a link.
 static REFERENCES: Pattern = LazyLock::new(|| {
-    Regex::new(r"(?i)&(?:#(\d{1,7});?|#x([0-9a-f]{1,6});?|(amp|lt|gt|quot|apos|nbsp|colon|sol|period|commat);)")
+    Regex::new(
+        r"(?i)&(?:#(\d{1,7});?|#x([0-9a-f]{1,6});?|(amp|lt|gt|quot|apos|nbsp|colon|sol|bsol|period|commat|tab|newline|excl|num|quest|lpar|rpar|shy\
+        |lcub|rcub|lbrace|rbrace|lsqb|rsqb|lbrack|rbrack);)",
+    )
 });
 
 /// Comments, scripts and styles with their content, then single tags. One expression each: as alternatives of one, an
@@ -148,9 +151,9 @@ fn until_stable(mut text: String, clean: impl Fn(&str) -> String) -> String {
     String::new()
 }
 
-/// Letters and digits in ornamental forms as the plain ones that browsers make of them: a domain can be written so.
+/// Letters, digits and dots in ornamental forms as the plain ones that browsers make of them: a domain can be written so.
 fn folded(text: Cow<'_, str>) -> Cow<'_, str> {
-    let ornamental = |c: char| matches!(c, '０'..='９' | 'Ａ'..='Ｚ' | 'ａ'..='ｚ' | '\u{24b6}'..='\u{24e9}' | '\u{1d400}'..='\u{1d7ff}');
+    let ornamental = |c: char| matches!(c, '０'..='９' | 'Ａ'..='Ｚ' | 'ａ'..='ｚ' | '\u{2024}' | '\u{24b6}'..='\u{24e9}' | '\u{1d400}'..='\u{1d7ff}');
     if !text.contains(ornamental) {
         return text;
     }
@@ -158,8 +161,11 @@ fn folded(text: Cow<'_, str>) -> Cow<'_, str> {
     Cow::Owned(text.chars().map(plain).collect())
 }
 
-/// A name that is nothing but a name.
+/// A name that is nothing but a name, also to a program in JavaScript.
 fn is_name(name: &str) -> bool {
+    if matches!(name, "__proto__" | "constructor" | "prototype") {
+        return false;
+    }
     let plain = !name.contains(['<', '>', '{', '}', '[', ']', '"', '\\', '`', '&']) && !name.contains("://");
     plain && name.chars().count() <= 128 && matches!(customer_text::visible(name), Cow::Borrowed(_))
 }
@@ -179,6 +185,19 @@ fn character(reference: &Captures<'_>) -> String {
         "quot" => "\"",
         "apos" => "'",
         "nbsp" => " ",
+        "tab" => "\t",
+        "newline" => "\n",
+        "shy" => "",
+        "excl" => "!",
+        "num" => "#",
+        "quest" => "?",
+        "lpar" => "(",
+        "rpar" => ")",
+        "lcub" | "lbrace" => "{",
+        "rcub" | "rbrace" => "}",
+        "lsqb" | "lbrack" => "[",
+        "rsqb" | "rbrack" => "]",
+        "bsol" => "\\",
         "colon" => ":",
         "sol" => "/",
         "period" => ".",

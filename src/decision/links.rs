@@ -51,7 +51,7 @@ static ADDRESSES: Pattern = LazyLock::new(|| {
     let end = format!("(?:{TOP_LEVEL})(?-u:\\b)");
     let domain = format!("(?:(?:{ascii}|{other})[.．])+(?:{end}|{TOP_LEVEL_ELSEWHERE})|(?:{ascii}[.。．｡])+{end}");
     Regex::new(&format!(
-        "(?i)([a-z][a-z0-9+.-]*:[/\\\\]{{2}}{ADDRESS}*|(?:https?|ftp|wss?):{ADDRESS}+)\
+        "(?i)([a-z][a-z0-9+.-]*:[/\\\\]{{2}}(?:\\[[0-9a-f:.%]*\\])?{ADDRESS}*|(?:https?|ftp|wss?):{ADDRESS}+)\
         |(?:(?:java|vb)script:|data:[a-z]+/)\\S+|(?:tel|sms):{ADDRESS}+\
         |(?:mailto:)?((?:[a-z0-9._%+-]+[@＠])?(?:{domain}))(?::[0-9]+)?(?:[/?#]{ADDRESS}*)?\
         |(?-u:\\b)[0-9]{{1,3}}(?:[.][0-9]{{1,3}}){{3}}[:/]{ADDRESS}*"

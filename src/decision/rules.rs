@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde_json::{Map, Value};
+use unicode_normalization::UnicodeNormalization;
 
 use super::{Decision, DecisionRules, SchemaError, UNKNOWN_INTENT};
 
@@ -18,9 +19,9 @@ pub(super) struct Rules {
     min_confidence: Option<f64>,
 }
 
-/// Names of intents are the same whatever their case.
+/// Names of intents are the same whatever their case, and however their letters are composed.
 fn key(intent: &str) -> String {
-    intent.trim().to_lowercase()
+    intent.trim().nfc().collect::<String>().to_lowercase()
 }
 
 impl Rules {

@@ -3,6 +3,7 @@
 use url::Url;
 
 use super::EgressError;
+use crate::customer_text;
 
 /// Longest URL, in bytes.
 const LONGEST: usize = 2048;
@@ -10,12 +11,13 @@ const LONGEST: usize = 2048;
 /// Parses a URL and refuses what has no business in a callback.
 ///
 /// The URL standard repairs much before it parses: it drops tabs and line ends, trims, reads `\` as `/`, and forgets an
-/// empty `@`. Whoever checked or logged the text before would have seen another URL, so the text is judged first.
+/// empty `@`; and international names lose their invisible characters. Whoever checked or logged the text before would have seen another URL, so the text is judged first.
 pub(super) fn parse(raw: &str, allow_http: bool) -> Result<Url, EgressError> {
     if raw.len() > LONGEST {
         return Err(EgressError::TooLong);
     }
-    if raw.chars().any(|character| character.is_control() || character.is_whitespace() || character == '\\') {
+    let unclear = |c: char| c.is_control() || c.is_whitespace() || c == '\\';
+    if raw.chars().any(unclear) || !customer_text::is_visible(raw) {
         return Err(EgressError::Character);
     }
     // With fewer or more than two slashes the standard would find a host all the same.

@@ -41,7 +41,7 @@ pub enum EgressError {
     #[error("is longer than 2048 bytes")]
     TooLong,
     /// The URL standard would silently drop or change these, so that two readers could see two URLs.
-    #[error("contains a control character, white space or a backslash")]
+    #[error("contains a control or invisible character, white space or a backslash")]
     Character,
     /// Not `scheme://host…`.
     #[error("is not an absolute URL")]

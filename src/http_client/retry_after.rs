@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::HeaderMap;
-use jiff::fmt::rfc2822::DateTimeParser;
+use jiff::{Timestamp, fmt::rfc2822::DateTimeParser, tz::TimeZone};
 
 use crate::time::EpochMs;
 
@@ -45,9 +45,17 @@ fn seconds(text: &str, per_second: f64) -> Option<Duration> {
 }
 
 fn until_date(text: &str, now: EpochMs) -> Option<Duration> {
-    let date = DateTimeParser::new().parse_timestamp(text).ok()?;
+    let date = DateTimeParser::new().parse_timestamp(text).ok().or_else(|| obsolete_date(text))?;
     let moment = EpochMs(u64::try_from(date.as_millisecond()).unwrap_or(0));
     Some(moment.since(now).min(Duration::from_secs_f64(LONGEST_SECONDS)))
+}
+
+/// The two older forms that a recipient must understand, too: those of RFC 850 and of asctime (RFC 9110 §5.6.7).
+fn obsolete_date(text: &str) -> Option<Timestamp> {
+    ["%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"].iter().find_map(|form| {
+        let date = jiff::civil::DateTime::strptime(form, text).ok()?;
+        TimeZone::UTC.to_timestamp(date).ok()
+    })
 }
 
 #[cfg(test)]
@@ -66,6 +74,8 @@ mod tests {
             (vec![("retry-after", "0")], ms(0)),
             (vec![("retry-after", "Sun, 06 Nov 1994 08:49:37 GMT")], ms(7_000)),
             (vec![("retry-after", "Sun, 06 Nov 1994 08:49:00 GMT")], ms(0)),
+            (vec![("retry-after", "Sunday, 06-Nov-94 08:49:37 GMT")], ms(7_000)),
+            (vec![("retry-after", "Sun Nov  6 08:49:37 1994")], ms(7_000)),
             (vec![("retry-after", "-1")], None),
             (vec![("retry-after", "NaN")], None),
             (vec![("retry-after", "soon")], None),

@@ -117,7 +117,8 @@ fn should_retry(headers: &HeaderMap) -> Option<bool> {
 }
 
 /// The words of an error answer, in lower case: `{"error": {"message", "type", "code", "param"}}`, `{"error": "…"}`,
-/// or Portkey's `{"status": "failure", "message": "…"}`. They are looked at and never repeated.
+/// Portkey's `{"status": "failure", "message": "…"}`, FastAPI's `{"detail": "…"}` or `{"detail": [{"loc", "msg"}]}`; any of
+/// them alone in a list, as Gemini's are. They are looked at and never repeated.
 struct Said {
     message: String,
     kind: String,
@@ -127,18 +128,19 @@ struct Said {
 
 impl Said {
     fn read(body: &Value) -> Self {
+        let body = body.get(0).unwrap_or(body);
         let error = if body["error"].is_object() { &body["error"] } else { body };
         let word = |value: &Value| value.as_str().unwrap_or("").to_ascii_lowercase();
-        let message = if error["message"].is_string() { &error["message"] } else { &body["error"] };
+        let message = [&error["message"], &body["error"], &body["detail"]].into_iter().find(|value| value.is_string());
         Self {
-            message: word(message),
+            message: message.map_or_else(|| details(&body["detail"]), word),
             kind: word(&error["type"]),
             code: word(&error["code"]),
             parameter: word(&error["param"]),
         }
     }
 
-    /// A 429 that no wait heals. A balancing gateway may keep only the message.
+    /// A 429 that no wait heals. A balancing gateway may keep only the message, and Anthropic says it with 400.
     fn is_quota(&self, status: u16) -> bool {
         const WORDS: [&str; 6] = [
             "insufficient_quota",
@@ -149,7 +151,10 @@ impl Said {
             "billing_hard_limit_reached",
         ];
         let named = WORDS.contains(&self.kind.as_str()) || WORDS.contains(&self.code.as_str());
-        status == 402 || (status == 429 && (named || self.message.contains("exceeded your current quota")))
+        let said = |words: &str| self.message.contains(words);
+        status == 402
+            || (status == 429 && (named || said("exceeded your current quota")))
+            || (matches!(status, 400 | 429) && said("credit balance is too low"))
     }
 
     fn is_content_refusal(&self) -> bool {
@@ -165,7 +170,8 @@ impl Said {
         let names = |name: &str| self.parameter.starts_with(name) || self.message.contains(name);
         let says = |words: &[&str]| words.iter().any(|word| self.message.contains(word));
         let unsupported = self.code.starts_with("unsupported")
-            || says(&["not support", "n't support", "unsupported", "unavailable", "unrecognized", "not permitted"]);
+            || says(&["not support", "n't support", "unsupported", "unavailable", "unrecognized", "not recognized"])
+            || says(&["not permitted", "not allowed", "unknown name", "unknown field", "unknown parameter"]);
         if names("max_tokens") && (unsupported || self.message.contains("max_completion_tokens")) {
             Some(Parameter::MaxTokens)
         } else if names("response_format") && (unsupported || says(&["must be", "must contain", "invalid"])) {
@@ -176,4 +182,14 @@ impl Said {
             None
         }
     }
+}
+
+/// What a validating server found: the places, and what is wrong there.
+fn details(detail: &Value) -> String {
+    let mut words = Vec::new();
+    for found in detail.as_array().into_iter().flatten().take(8) {
+        words.extend(found["loc"].as_array().into_iter().flatten().filter_map(Value::as_str));
+        words.extend(found["msg"].as_str());
+    }
+    words.join(" ").to_ascii_lowercase()
 }

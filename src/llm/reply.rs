@@ -38,9 +38,9 @@ pub(super) fn read(body: &[u8]) -> Reply {
     let mut envelope: Value = serde_json::from_slice(body).unwrap_or(Value::Null);
     let details = details(&envelope["usage"]);
     let usage = usage(&envelope["usage"]);
-    let failed = !envelope["error"].is_null();
+    let failed = is_error(&envelope["error"]);
     let choice = envelope.get_mut("choices").and_then(|choices| choices.get_mut(0)).map(Value::take);
-    let Some(mut choice) = choice.filter(|choice| !failed && choice["message"].is_object()) else {
+    let Some(mut choice) = choice.filter(|choice| !failed && is_whole(choice)) else {
         return Reply { usage, details, finish: None, content: Err(Unusable::Malformed) };
     };
     let finish = finish(choice["finish_reason"].as_str().unwrap_or(""));
@@ -53,10 +53,21 @@ pub(super) fn read(body: &[u8]) -> Reply {
     Reply { usage, details, finish: Some(finish), content }
 }
 
+/// Some servers fill the field in every answer.
+fn is_error(error: &Value) -> bool {
+    !matches!(error, Value::Null | Value::Bool(false)) && error.as_str() != Some("")
+}
+
+/// OpenRouter tells the failure of the model's provider within the choice, with 200 and an empty message around it.
+fn is_whole(choice: &Value) -> bool {
+    choice["message"].is_object() && !is_error(&choice["error"]) && choice["finish_reason"] != "error"
+}
+
+/// OpenAI's words; `max_tokens` in any case is what other providers call `length`, and some gateways do not translate.
 fn finish(reason: &str) -> Finish {
     match reason {
         "stop" => Finish::Stop,
-        "length" => Finish::Length,
+        "length" | "max_tokens" | "MAX_TOKENS" => Finish::Length,
         "content_filter" => Finish::ContentFilter,
         "tool_calls" | "function_call" => Finish::Tool,
         _ => Finish::Other,
@@ -85,15 +96,25 @@ fn text(mut message: Value) -> Option<String> {
     (!calls_tool || !text.trim().is_empty()).then_some(text)
 }
 
+/// The text of a part; a part that is nothing but text is one.
 fn part_text(part: &Value) -> Option<&str> {
+    if part.is_string() {
+        return part.as_str();
+    }
     match part["type"].as_str() {
         Some("text" | "output_text") => part["text"].as_str(),
         _ => None,
     }
 }
 
+/// No single answer has as many tokens; one that says so knows nothing.
+const MOST_TOKENS: u64 = 1_000_000_000;
+
 fn usage(usage: &Value) -> Option<Usage> {
     let (prompt, completion) = (usage["prompt_tokens"].as_u64(), usage["completion_tokens"].as_u64());
+    if prompt.max(completion) > Some(MOST_TOKENS) {
+        return None;
+    }
     (prompt.is_some() || completion.is_some())
         .then(|| Usage { prompt_tokens: prompt.unwrap_or(0), completion_tokens: completion.unwrap_or(0) })
 }

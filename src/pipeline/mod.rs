@@ -122,7 +122,7 @@ impl Pipeline {
         let until = started + work_until(trigger.accepted_at, trigger.deadline, self.reserve).since(now);
         let mut redactor = Redactor::new(&self.redaction);
         let body = shown::trigger(&trigger.body, &mut redactor);
-        let mut result = if customer_text::is_masked(&trigger.body.last_message) {
+        let mut result = if customer_text::is_masked(&customer_text::clean(&trigger.body.last_message)) {
             // The flow has taken something out of it that only a human can ask for again; a model would guess.
             Err(NoDecision { status: Status::ContentRefused, error: "masked_input" })
         } else if started < until {

@@ -48,8 +48,9 @@ pub(super) fn conversation(
 ) -> Conversation {
     let mut conversation = conversation.last(limits.max_turns, limits.max_characters);
     for turn in &mut conversation.turns {
-        let masked = customer_text::is_masked(&turn.text);
-        turn.text = if masked { MASKED_TURN.to_owned() } else { text(&turn.text, redactor) };
+        let clean = customer_text::clean(&turn.text);
+        let masked = customer_text::is_masked(&clean);
+        turn.text = if masked { MASKED_TURN.to_owned() } else { redactor.redact(&clean).into_owned() };
     }
     conversation
 }

@@ -2,10 +2,7 @@
 
 use std::ops::Range;
 
-use super::digits::digit;
-
-/// Most separators between two digits of one number (` - `).
-const MAX_GAP: usize = 3;
+use super::digits::{MAX_GAP, digit, is_separator};
 
 /// One digit and where it stands.
 struct Digit {
@@ -36,10 +33,6 @@ pub(super) fn find(text: &str) -> Vec<(Range<usize>, String)> {
     }
     search(&run, &mut found);
     found
-}
-
-fn is_separator(c: char) -> bool {
-    matches!(c, ' ' | '-' | '.' | ',' | '_' | '\t' | '\u{a0}' | '\u{2007}'..='\u{2015}' | '\u{202f}' | '\u{2212}')
 }
 
 fn search(run: &[Digit], found: &mut Vec<(Range<usize>, String)>) {

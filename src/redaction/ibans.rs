@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use super::digits::{MAX_GAP, digit, is_separator};
+
 /// Country and length of its IBAN (ISO 13616 registry).
 #[rustfmt::skip]
 const LENGTHS: [(&[u8; 2], usize); 89] = [
@@ -19,49 +21,65 @@ const LENGTHS: [(&[u8; 2], usize); 89] = [
     (b"YE", 30),
 ];
 
-/// Every IBAN in a text, also in small letters and in groups, and its canonical spelling.
+/// Every IBAN in a text, also in small or full-width letters and in groups, and its canonical spelling.
 pub(super) fn find(text: &str) -> Vec<(Range<usize>, String)> {
-    let bytes = text.as_bytes();
-    let (mut found, mut at) = (Vec::new(), 0);
-    while at + 15 <= bytes.len() {
-        let begins = at == 0 || !bytes[at - 1].is_ascii_alphanumeric();
-        match begins.then(|| iban_at(bytes, at)).flatten() {
-            Some((end, number)) => {
-                found.push((at..end, number));
-                at = end;
-            }
-            None => at += 1,
+    let (mut found, mut end, mut inside) = (Vec::new(), 0, false);
+    for (at, c) in text.char_indices() {
+        let begins = !inside && at >= end;
+        let plain = plain(c);
+        inside = plain.is_some();
+        if !begins || !plain.is_some_and(|c| c.is_ascii_alphabetic()) {
+            continue;
+        }
+        if let Some((length, number)) = iban(&text[at..]) {
+            end = at + length;
+            found.push((at..end, number));
         }
     }
     found
 }
 
-/// The IBAN that begins at a place: its end and its characters.
-fn iban_at(bytes: &[u8], start: usize) -> Option<(usize, String)> {
-    let country = [bytes[start].to_ascii_uppercase(), bytes[start + 1].to_ascii_uppercase()];
-    // Almost every word of a text is ruled out by its third character.
-    let check_digits = &bytes[start + 2..];
-    if !matches!(check_digits, [b'0'..=b'9', ..] | [b' ' | b'-' | b'.', b'0'..=b'9', ..]) {
-        return None;
+/// A letter or digit of an IBAN as it is stored.
+fn plain(c: char) -> Option<char> {
+    match c {
+        'Ａ'..='Ｚ' | 'ａ'..='ｚ' => char::from_u32(u32::from(c) - 0xfee0).map(|c| c.to_ascii_uppercase()),
+        c if c.is_ascii_alphabetic() => Some(c.to_ascii_uppercase()),
+        c => digit(c).map(|value| char::from(b'0' + value)),
     }
-    let (_, length) = LENGTHS.iter().find(|(name, _)| **name == country)?;
-    let mut number = String::with_capacity(*length);
-    let (mut at, mut gap) = (start, 0);
-    while number.len() < *length {
-        let byte = *bytes.get(at)?;
-        let digit_due = (2..4).contains(&number.len());
-        match byte {
-            b' ' | b'-' | b'.' if gap == 0 => gap = 1,
-            byte if byte.is_ascii_digit() || (byte.is_ascii_alphabetic() && !digit_due) => {
-                number.push(char::from(byte.to_ascii_uppercase()));
+}
+
+/// The IBAN that a text begins with: its length in bytes and its characters.
+fn iban(text: &str) -> Option<(usize, String)> {
+    let mut characters = text.char_indices();
+    let wanted = length(text)?;
+    let (mut number, mut end, mut gap) = (String::with_capacity(wanted), 0, 0);
+    while number.len() < wanted {
+        let (at, c) = characters.next()?;
+        end = at + c.len_utf8();
+        match plain(c) {
+            Some(c) if c.is_ascii_digit() || !(2..4).contains(&number.len()) => {
+                number.push(c);
                 gap = 0;
             }
+            None if is_separator(c) && gap < MAX_GAP => gap += 1,
             _ => return None,
         }
-        at += 1;
     }
-    let ends = bytes.get(at).is_none_or(|next| !next.is_ascii_alphanumeric());
-    (ends && passes_mod_97(&number)).then_some((at, number))
+    let ends = characters.next().is_none_or(|(_, next)| plain(next).is_none());
+    (ends && passes_mod_97(&number)).then_some((end, number))
+}
+
+/// How many characters the IBAN has that begins with this country. Almost every word of a text is ruled out by its third
+/// character, which must be a digit.
+fn length(text: &str) -> Option<usize> {
+    let mut characters = text.chars();
+    let [first, second] = [characters.next().and_then(plain)?, characters.next().and_then(plain)?];
+    let third = characters.take(MAX_GAP + 1).find(|c| !is_separator(*c)).and_then(plain)?;
+    if !third.is_ascii_digit() {
+        return None;
+    }
+    let country = [u8::try_from(first).ok()?, u8::try_from(second).ok()?];
+    LENGTHS.iter().find(|(name, _)| **name == country).map(|(_, length)| *length)
 }
 
 /// The check of ISO 7064 (MOD 97-10) over the number with its first four characters put last.

@@ -89,7 +89,7 @@ impl<'r> Redactor<'r> {
                 Some(name) => masked.push_str(&self.placeholder(name, value, &text[range.clone()])),
                 None => masked.extend(["(", &text[range.start + 1..range.end - 1], ")"]),
             }
-            end = range.end;
+            end = range.end + decoration(&text[range.end..]);
         }
         masked.push_str(&text[end..]);
         Cow::Owned(masked)
@@ -167,6 +167,11 @@ impl<'r> Redactor<'r> {
         }
         placeholder
     }
+}
+
+/// Length of what makes a keycap or an emoji of the last digit before it: without that it decorates nothing.
+fn decoration(rest: &str) -> usize {
+    rest.chars().take_while(|c| matches!(c, '\u{fe0e}' | '\u{fe0f}' | '\u{20e3}')).map(char::len_utf8).sum()
 }
 
 impl Default for Config {

@@ -23,15 +23,25 @@ const PHONE: &str = "PHONE";
 /// Largest compiled form of one of the operator's patterns, in bytes.
 const MAX_COMPILED: usize = 1 << 20;
 
-const EMAILS: &str = r"[\p{L}\p{N}._%+'-]+[@＠](?:[\p{L}\p{N}-]+\.)+\p{L}\p{L}+";
-const SSNS: &str = r"\d{3}[-\u{2010}-\u{2013}]\d{2}[-\u{2010}-\u{2013}]\d{4}";
+/// RFC 6531 and 5891: any letters, with the marks that some scripts write vowels with; also a quoted name. A slash, `=` and
+/// `?` are left out of what RFC 5322 allows: they rather part an address from the link it stands in.
+const EMAILS: &str = r#"(?x)
+    (?: "[^"\s][^"\n]{0,62}" | [\p{L}\p{N}_%+] [\p{L}\p{M}\p{N}._%+'!\#$&*^{|}~-]* ) [@＠﹫]
+    (?: [\p{L}\p{M}\p{N}-]+ [.。．｡] )+ (?: (?i:xn--[a-z0-9-]+) | \p{L}[\p{L}\p{M}]+ )"#;
+const SSNS: &str = r"\d{3}[-\u{2010}-\u{2013}\u{2212}\u{ff0d}]\d{2}[-\u{2010}-\u{2013}\u{2212}\u{ff0d}]\d{4}";
 
-/// With a `+`: up to 15 digits (E.164). With a leading zero: nine or more, grouped. North American: 3-3-4, grouped.
+/// With a `+`: up to 15 digits (E.164). With a leading zero: nine or more, grouped. North American: 3-3-4, grouped. Others
+/// with an area code in brackets; and the mobile numbers of China, 3-4-4.
 const PHONES: &str = r"(?x)
-    [+＋] [\ ]? \(?\d (?: [\ \u{a0}().\-/\u{2010}-\u{2013}]{0,3} \d ){6,14}
-  | \(?[0٠۰０] (?: [\ \u{a0}().\-/\u{2010}-\u{2013}]{0,3} \d ){8,14}
+    [+＋] [\ ]? \(?\d (?: [\ \u{a0}().\-/\u{b7}\u{2010}-\u{2013}\u{202f}\u{2212}]{0,3} \d ){6,14}
+  | \(?[0٠۰０] (?: [\ \u{a0}().\-/\u{b7}\u{2010}-\u{2013}\u{202f}\u{2212}]{0,3} \d ){8,14}
   | (?: 1 [\ \u{a0}.\-] )? (?: \([2-9]\d{2}\)[\ \u{a0}.\-]? | [2-9]\d{2}[\ \u{a0}.\-\u{2010}-\u{2013}] )
-    \d{3} [\ \u{a0}.\-\u{2010}-\u{2013}] \d{4}";
+    \d{3} [\ \u{a0}.\-\u{2010}-\u{2013}] \d{4}
+  | \([1-9]\d{1,3}\) [\ \u{a0}]? \d{3,5} [\ \u{a0}.\-\u{2010}-\u{2013}] \d{4}
+  | 1[3-9]\d [\ \u{a0}\-] \d{4} [\ \u{a0}\-] \d{4}";
+
+/// The sign of an e-mail address, as keyboards have it.
+const SIGNS: [char; 3] = ['@', '＠', '﹫'];
 
 const UUIDS: &str = r"(?i)[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}";
 const DATES: &str = r"(?x)
@@ -100,9 +110,9 @@ impl RedactionRules {
         for (name, pattern) in &self.own {
             keep(&mut kept, pattern.find_iter(text).map(|m| found(m.range(), name, m.as_str().to_owned())));
         }
-        if text.contains(['@', '＠']) {
+        if text.contains(SIGNS) {
             let emails = self.emails.iter().flat_map(|pattern| pattern.find_iter(text));
-            keep(&mut kept, emails.map(|m| found(m.range(), EMAIL, m.as_str().to_lowercase().replace('＠', "@"))));
+            keep(&mut kept, emails.map(|m| found(m.range(), EMAIL, address(m.as_str()))));
         }
         let digits = text.chars().filter(|c| c.is_numeric()).count();
         if digits > 0 {
@@ -203,6 +213,11 @@ fn keep<'r>(kept: &mut BTreeMap<usize, Found<'r>>, more: impl Iterator<Item = Fo
             kept.insert(found.range.start, found);
         }
     }
+}
+
+/// An e-mail address in its plain spelling.
+fn address(text: &str) -> String {
+    text.to_lowercase().replace(SIGNS, "@").replace(['。', '．', '｡'], ".")
 }
 
 /// True when a range touches none of some others, which are in order or few.

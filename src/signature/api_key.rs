@@ -3,6 +3,7 @@
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http::{HeaderMap, header::AUTHORIZATION};
 use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
 
 use super::{Forged, headers, key::Tag};
 
@@ -35,7 +36,7 @@ fn authorization(value: &[u8]) -> Result<Tag, Forged> {
 
 /// The password of RFC 7617: all after the first colon. The user's name means nothing here.
 fn basic_password(credentials: &[u8]) -> Result<Tag, Forged> {
-    let pair = STANDARD.decode(credentials).map_err(|_| Forged::Malformed)?;
+    let pair = Zeroizing::new(STANDARD.decode(credentials).map_err(|_| Forged::Malformed)?);
     let colon = pair.iter().position(|byte| *byte == b':').ok_or(Forged::Malformed)?;
     Ok(digest(&pair[colon + 1..]))
 }

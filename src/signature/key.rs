@@ -46,7 +46,7 @@ pub fn weak(secret: &Secret) -> bool {
 /// A 256-bit MAC.
 pub(super) type Tag = [u8; 32];
 
-/// An HMAC-SHA256 key with its first block already absorbed.
+/// An HMAC-SHA256 key with its first block already absorbed; wiped when dropped, as a secret is.
 #[derive(Clone)]
 pub(super) struct Key(Hmac<Sha256>);
 

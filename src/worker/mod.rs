@@ -6,6 +6,8 @@ mod decide;
 mod decided;
 mod deliver;
 mod disposition;
+#[cfg(fuzzing)]
+pub mod fuzz;
 mod lane;
 mod late;
 mod newer;

@@ -1,6 +1,7 @@
 //! What becomes of every kind of answer that a model has been seen to give.
 
 mod cleaning;
+mod evasions;
 mod extraction;
 
 use std::collections::BTreeMap;

@@ -1,5 +1,7 @@
 //! What may be seen of what a customer wrote: invisible characters go, values that identify are masked.
 
+mod evasions;
+
 use std::{borrow::Cow, sync::LazyLock};
 
 use cognigy_fallback_router::{

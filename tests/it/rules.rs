@@ -85,8 +85,13 @@ async fn links_lead_to_the_hosts_of_the_settings_only() {
 #[tokio::test]
 async fn a_message_that_comes_masked_is_not_sent_to_the_model() {
     let app = TestApp::start().await;
-    for text in ["****", "my card ends in ****1111", "it was •••• •••• 1111", "[CREDIT CARD REDACTED] please"]
-    {
+    for text in [
+        "****",
+        "my card ends in ****1111",
+        "it was •••• •••• 1111",
+        "[CREDIT CARD REDACTED] please",
+        "*\u{200b}*\u{200b}*\u{200b}*",
+    ] {
         let mut body = trigger();
         body["lastMessage"] = json!(text);
         let outcome = app.outcome_of(&body).await;
@@ -105,7 +110,7 @@ async fn a_message_that_comes_masked_is_not_sent_to_the_model() {
 async fn a_masked_turn_of_the_history_is_left_out_and_the_rest_is_sent() {
     let app = TestApp::start().await;
     let mut body = trigger();
-    body["history"] = json!([{"role": "user", "text": "MARKER ****1111"}, {"role": "user", "text": "a plain turn"}]);
+    body["history"] = json!([{"role": "user", "text": "MARKER *\u{200b}*\u{200b}*\u{200b}*1111"}, {"role": "user", "text": "a plain turn"}]);
     assert_eq!(app.outcome_of(&body).await["status"], "success");
     let [request] = <[Recorded; 1]>::try_from(app.world.llm.requests_to(COMPLETIONS)).ok().unwrap();
     let user = request.json()["messages"][1]["content"].as_str().unwrap().to_owned();

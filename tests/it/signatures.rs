@@ -1,3 +1,4 @@
+mod elsewhere;
 mod properties;
 mod schemes;
 
@@ -124,4 +125,12 @@ fn a_callback_signed_with_two_secrets_satisfies_receivers_with_either() {
     ] {
         assert_eq!(verifier(scheme, &[secret]).verify(&sent, BODY, NOW).is_ok(), expected, "{scheme:?} {secret}");
     }
+}
+
+#[test]
+fn a_key_is_wiped_when_it_is_dropped() {
+    fn wiped<T: zeroize::ZeroizeOnDrop>() {}
+    // All that a prepared key holds is states of this hash; without the crate's feature this does not compile.
+    wiped::<sha2::Sha256>();
+    wiped::<secrecy::SecretString>();
 }

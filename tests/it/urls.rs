@@ -1,4 +1,5 @@
 mod addresses;
+mod evasions;
 mod names;
 
 use cognigy_fallback_router::egress::{Egress, EgressConfig, EgressError};

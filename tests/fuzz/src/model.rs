@@ -35,6 +35,10 @@ pub(crate) fn answer(data: &[u8]) {
         assert!(decision.extracted_parameters.keys().all(|name| name == "account_type"));
     }
     plain(said);
+    // What was cleaned is clean, and a decision is an answer that gives the same decision.
+    let written = serde_json::to_string(&decision).unwrap();
+    let again = SCHEMA.parse(&written).unwrap_or_else(|invalid| panic!("{written}: {invalid:?}"));
+    assert!(again == decision, "{written} became {}", serde_json::to_string(&again).unwrap());
     strings(&Value::Object(decision.extracted_parameters), &mut plain);
 }
 
@@ -59,7 +63,10 @@ fn strings(value: &Value, check: &mut dyn FnMut(&str)) {
     match value {
         Value::String(text) => check(text),
         Value::Array(items) => items.iter().for_each(|item| strings(item, check)),
-        Value::Object(fields) => fields.values().for_each(|value| strings(value, check)),
+        Value::Object(fields) => fields.iter().for_each(|(name, value)| {
+            assert!(!["__proto__", "constructor", "prototype"].contains(&name.as_str()));
+            strings(value, check);
+        }),
         _ => {}
     }
 }

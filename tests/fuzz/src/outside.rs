@@ -5,13 +5,18 @@ use std::{collections::BTreeMap, io::Write as _, sync::LazyLock};
 use cognigy_fallback_router::{
     config::{self, Role, Sources},
     egress::{Egress, EgressConfig},
+    message::{NewerTrigger, Progress},
+    pipeline::{self, HistoryLimits},
+    prompt::TemplateSet,
     queue,
     secret::Secret,
     signature::{Scheme, Verifier},
     time::EpochMs,
     trigger::TriggerBody,
+    worker,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
+use serde_json::value::RawValue;
 
 const SECRET: &str = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
 
@@ -19,9 +24,18 @@ const SECRET: &str = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
 const SIGNED: &[u8] = b"{\"signed\":true}";
 const NOW: EpochMs = EpochMs(1_700_000_000_000);
 
-/// An accepted trigger keeps the contract's limits.
+static TEMPLATES: LazyLock<TemplateSet> = LazyLock::new(|| TemplateSet::load(None, "default").unwrap());
+
+/// An accepted trigger keeps the contract's limits, and a refused one is told why in a few words of ours.
 pub(crate) fn trigger(data: &[u8]) {
-    let Ok(body) = TriggerBody::parse(data) else { return };
+    let body = match TriggerBody::parse(data) {
+        Ok(body) => body,
+        Err(problems) => {
+            assert!(!problems.is_empty());
+            assert!(problems.iter().all(|problem| problem.message.len() < 200 && problem.message.is_ascii()));
+            return;
+        }
+    };
     for (text, most) in [(&body.conversation_id, 256), (&body.user_id, 256)] {
         assert!((1..=most).contains(&text.chars().count()) && !text.chars().any(char::is_control));
     }
@@ -30,6 +44,21 @@ pub(crate) fn trigger(data: &[u8]) {
     assert!(body.history.len() <= 50 && body.candidates.len() <= 50);
     assert!(body.deadline_ms.is_none_or(|deadline| (1_000..=300_000).contains(&deadline)));
     assert!(serde_json::to_vec(&body.metadata).unwrap().len() <= 64 * 1024);
+    prompt(&body);
+}
+
+/// Whatever a customer wrote is a string in the one document of the one data block.
+fn prompt(body: &TriggerBody) {
+    let limits = HistoryLimits { max_turns: 20, max_characters: 6_000, timeout: std::time::Duration::ZERO };
+    let prompt = pipeline::preview(&TEMPLATES, &crate::customer::RULES, &[], limits, body).unwrap();
+    let bare = pipeline::preview(&TEMPLATES, &crate::customer::RULES, &[], limits, &TriggerBody::default()).unwrap();
+    let system = |prompt: &str| prompt.lines().filter(|line| !line.contains("customer_data")).collect::<Vec<_>>().join("\n");
+    assert_eq!(system(&prompt.system), system(&bare.system), "the operator's words depend on the customer's");
+    let inside = prompt.user.trim().strip_prefix("<customer_data id=\"").and_then(|rest| rest.strip_suffix("</customer_data>"));
+    let (_, document) = inside.unwrap().split_once("\">").unwrap();
+    assert!(!document.contains('<'), "{document}");
+    let document: serde_json::Value = serde_json::from_str(document).unwrap();
+    assert_eq!(document.as_object().unwrap().len(), 6);
 }
 
 static VERIFIERS: LazyLock<Vec<Verifier>> = LazyLock::new(|| {
@@ -76,7 +105,14 @@ static EGRESS: LazyLock<Egress> = LazyLock::new(|| {
 /// An allowed URL leads to a listed host and port by https, and reads the same a second time.
 pub(crate) fn callback_url(data: &[u8]) {
     let Ok(raw) = std::str::from_utf8(data) else { return };
-    let _ = EGRESS.check_configured_url(raw);
+    if let Ok(url) = EGRESS.check_configured_url(raw) {
+        assert!(!raw.chars().any(|c| c.is_control() || c.is_whitespace() || c == '\\'));
+        match url.host().unwrap() {
+            url::Host::Ipv4(address) => public_v4(address),
+            url::Host::Ipv6(address) => public_v6(address),
+            url::Host::Domain(_) => {}
+        }
+    }
     let Ok(url) = EGRESS.check_trigger_url(raw) else { return };
     let (host, port) = (url.host_str().unwrap(), url.port_or_known_default().unwrap());
     assert_eq!(url.scheme(), "https");
@@ -88,8 +124,38 @@ pub(crate) fn callback_url(data: &[u8]) {
     assert_eq!(EGRESS.check_trigger_url(url.as_str()).as_ref(), Ok(&url));
 }
 
-/// Message headers of both queues: what can be read can be written and read again.
+fn public_v4(address: std::net::Ipv4Addr) {
+    let [first, second, ..] = address.octets();
+    assert!(!address.is_private() && !address.is_loopback() && !address.is_link_local() && !address.is_broadcast());
+    assert!(!address.is_multicast() && !address.is_documentation() && first != 0 && first < 240);
+    assert!((first, second & 0xc0) != (100, 64) && (first, second & 0xfe) != (198, 18));
+}
+
+fn public_v6(address: std::net::Ipv6Addr) {
+    let [first, second, ..] = address.segments();
+    match (address.to_ipv4_mapped(), first, second) {
+        (Some(inside), ..) => public_v4(inside),
+        (None, 0x64, 0xff9b) => {
+            let [.., a, b, c, d] = address.octets();
+            public_v4(std::net::Ipv4Addr::new(a, b, c, d));
+        }
+        _ => assert!(first & 0xe000 == 0x2000 && first != 0x2002 && (first, second) != (0x2001, 0), "{address}"),
+    }
+}
+
+/// Message headers of both queues, notices and stored outcomes: what can be read can be written and read again.
 pub(crate) fn headers(data: &[u8]) {
+    worker::fuzz::read_record(data);
+    if let Ok(progress) = serde_json::from_slice::<Progress<'_>>(data) {
+        let written = serde_json::to_vec(&progress).unwrap();
+        let again: Progress<'_> = serde_json::from_slice(&written).unwrap();
+        assert_eq!((again.trigger_id, &again.profile), (progress.trigger_id, &progress.profile));
+        assert_eq!(again.outcome.map(RawValue::get), progress.outcome.map(RawValue::get));
+    }
+    if let Ok(newer) = serde_json::from_slice::<NewerTrigger>(data) {
+        let written = serde_json::to_vec(&newer).unwrap();
+        assert_eq!(serde_json::from_slice::<NewerTrigger>(&written).unwrap(), newer);
+    }
     if let Ok(text) = std::str::from_utf8(data) {
         queue::embedded::fuzz::read_headers(text);
     }
