@@ -1,10 +1,6 @@
 //! The rules of a profile, compiled: what is looked for, in which order, and what wins where two overlap.
 
-use std::{
-    borrow::Cow,
-    collections::{BTreeMap, HashMap},
-    ops::Range,
-};
+use std::{borrow::Cow, collections::HashMap, ops::Range};
 
 use regex::{Captures, Regex, RegexBuilder};
 
@@ -12,9 +8,10 @@ use super::{
     Config, Found, Pattern, cards,
     digits::{digit, only_digits},
     ibans,
+    search::{Search, fitting},
 };
 
-const CARD: &str = "CARD";
+pub(super) const CARD: &str = "CARD";
 const IBAN: &str = "IBAN";
 const EMAIL: &str = "EMAIL";
 const SSN: &str = "SSN";
@@ -106,19 +103,19 @@ impl RedactionRules {
     /// Everything to be replaced in a text, in its order and without overlaps. What the operator asked for wins, then
     /// what a checksum vouches for.
     pub(super) fn find<'r>(&'r self, text: &str) -> Vec<Found<'r>> {
-        let mut kept = BTreeMap::new();
+        let mut search = Search::new(text);
         for (name, pattern) in &self.own {
-            keep(&mut kept, pattern.find_iter(text).map(|m| found(m.range(), name, m.as_str().to_owned())));
+            search
+                .look(Some(name.as_str()), |part| pattern.find_iter(part).map(|m| (m.range(), m.as_str().to_owned())));
         }
-        if text.contains(SIGNS) {
-            let emails = self.emails.iter().flat_map(|pattern| pattern.find_iter(text));
-            keep(&mut kept, emails.map(|m| found(m.range(), EMAIL, address(m.as_str()))));
+        if let Some(emails) = self.emails.as_ref().filter(|_| text.contains(SIGNS)) {
+            search.look(Some(EMAIL), |part| emails.find_iter(part).map(|m| (m.range(), address(m.as_str()))));
         }
         let digits = text.chars().filter(|c| c.is_numeric()).count();
         if digits > 0 {
-            self.find_numbers(text, digits, &mut kept);
+            self.find_numbers(text, digits, &mut search);
         }
-        kept.into_values().collect()
+        search.into_found()
     }
 
     /// True for values that may be put back.
@@ -134,46 +131,37 @@ impl RedactionRules {
         })
     }
 
-    pub(super) fn find_cards(&self, text: &str) -> Vec<Found<'static>> {
-        if !self.cards {
-            return Vec::new();
-        }
-        cards::find(text).into_iter().map(|(range, digits)| found(range, CARD, digits)).collect()
+    /// True for the digits of nothing but a card number.
+    pub(super) fn is_card(&self, number: &str) -> bool {
+        self.cards && cards::find(number).into_iter().any(|(range, _)| range == (0..number.len()))
     }
 
     /// `digits` is how many digits the text has: most texts have too few for most kinds of number.
-    fn find_numbers<'r>(&'r self, text: &str, digits: usize, kept: &mut BTreeMap<usize, Found<'r>>) {
+    fn find_numbers<'r>(&'r self, text: &str, digits: usize, search: &mut Search<'_, 'r>) {
         if self.ibans {
-            keep(kept, ibans::find(text).into_iter().map(|(range, number)| found(range, IBAN, number)));
+            search.look(Some(IBAN), ibans::find);
         }
-        let matches = |pattern: &Option<Regex>, shortest: usize| -> Vec<_> {
-            let pattern = pattern.iter().filter(|_| digits >= shortest);
-            let ranges = pattern.flat_map(|pattern| pattern.find_iter(text)).map(|m| m.range());
-            ranges.filter(|range| stands_alone(text, range)).collect()
-        };
-        let cards = if digits < SHORTEST_CARD { Vec::new() } else { self.find_cards(text) };
-        let mut phones = matches(&self.phones, SHORTEST_PHONE);
-        phones.retain(|range| is_grouped(&text[range.clone()]));
-
-        let mut identifiers = Vec::new();
-        if !cards.is_empty() || !phones.is_empty() {
-            identifiers.extend(self.uuids.find_iter(text).map(|m| m.range()));
+        if digits >= SHORTEST_PHONE && text.contains('-') {
+            search.set_aside(self.uuids.find_iter(text).map(|m| m.range()));
         }
-        keep(kept, cards.into_iter().filter(|card| apart(&card.range, &identifiers)));
-
-        let ssns = matches(&self.ssns, SSN_DIGITS).into_iter();
-        let ssns = ssns.filter(|range| is_issued(&only_digits(&text[range.clone()])));
-        keep(kept, ssns.map(|range| numbered(text, range, SSN)));
-
-        if !phones.is_empty() {
-            identifiers.extend(self.dates.find_iter(text).map(|m| m.range()));
+        if self.cards && digits >= SHORTEST_CARD {
+            search.look(Some(CARD), cards::find);
         }
-        let phones = phones.into_iter().filter(|range| apart(range, &identifiers));
-        keep(kept, phones.map(|range| numbered(text, range, PHONE)));
-
+        if let Some(ssns) = self.ssns.as_ref().filter(|_| digits >= SSN_DIGITS) {
+            let fits = |part: &str, range: &Range<usize>| {
+                stands_alone(part, range) && is_issued(&only_digits(&part[range.clone()]))
+            };
+            search.look(Some(SSN), |part| numbered(part, fitting(ssns, part, |range| fits(part, range), str::len)));
+        }
+        if let Some(phones) = self.phones.as_ref().filter(|phones| digits >= SHORTEST_PHONE && phones.is_match(text)) {
+            search.set_aside(self.dates.find_iter(text).map(|m| m.range()));
+            let fits = |part: &str, range: &Range<usize>| stands_alone(part, range) && is_grouped(&part[range.clone()]);
+            search.look(Some(PHONE), |part| {
+                numbered(part, fitting(phones, part, |range| fits(part, range), fraction_or_all))
+            });
+        }
         if text.contains('[') {
-            let placeholders = self.placeholders.find_iter(text).map(|m| m.range());
-            keep(kept, placeholders.map(|range| Found { range, name: None, value: String::new() }));
+            search.look(None, |part| self.placeholders.find_iter(part).map(|m| (m.range(), String::new())));
         }
     }
 }
@@ -196,33 +184,13 @@ fn own(pattern: &Pattern) -> Result<(String, Regex), RedactionError> {
     Ok((pattern.name.clone(), regex))
 }
 
-fn found(range: Range<usize>, name: &str, value: String) -> Found<'_> {
-    Found { range, name: Some(name), value }
-}
-
-fn numbered(text: &str, range: Range<usize>, name: &'static str) -> Found<'static> {
-    let value = only_digits(&text[range.clone()]);
-    found(range, name, value)
-}
-
-/// Adds what does not overlap anything kept before. An empty match would mask nothing.
-fn keep<'r>(kept: &mut BTreeMap<usize, Found<'r>>, more: impl Iterator<Item = Found<'r>>) {
-    for found in more.filter(|found| !found.range.is_empty()) {
-        let before = kept.range(..found.range.end).next_back();
-        if before.is_none_or(|(_, other)| other.range.end <= found.range.start) {
-            kept.insert(found.range.start, found);
-        }
-    }
+fn numbered(text: &str, ranges: Vec<Range<usize>>) -> Vec<(Range<usize>, String)> {
+    ranges.into_iter().map(|range| (range.clone(), only_digits(&text[range]))).collect()
 }
 
 /// An e-mail address in its plain spelling.
 fn address(text: &str) -> String {
     text.to_lowercase().replace(SIGNS, "@").replace(['。', '．', '｡'], ".")
-}
-
-/// True when a range touches none of some others, which are in order or few.
-fn apart(range: &Range<usize>, others: &[Range<usize>]) -> bool {
-    others.iter().all(|other| other.end <= range.start || range.end <= other.start)
 }
 
 /// True when a number is not a part of a word, of an identifier or of a longer number.
@@ -240,6 +208,14 @@ fn is_grouped(number: &str) -> bool {
         return false;
     }
     number.starts_with(['+', '＋']) || number.trim_start_matches('(').chars().any(|c| digit(c).is_none())
+}
+
+/// Length of the decimal fraction that a text begins with, else of all of it: what follows a fraction is another number.
+fn fraction_or_all(text: &str) -> usize {
+    match text.strip_prefix("0.") {
+        Some(rest) => 2 + rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len()),
+        None => text.len(),
+    }
 }
 
 /// Numbers that the US administration has never issued are left alone.
