@@ -16,10 +16,12 @@ const LONGEST_NOTE: usize = 64;
 /// digits, or a note such as `[CREDIT CARD REDACTED]` or `<redacted: 4 chars>`.
 #[must_use]
 pub fn is_masked(text: &str) -> bool {
-    longest_run(text, is_mask) >= RUN
-        || has_masked_number(text)
-        || has_masked_groups(text)
-        || has_masked_address(text)
+    // Most texts have none of these characters.
+    let marked = !text.bytes().all(|byte| byte.is_ascii() && byte != b'*') && text.chars().any(is_mask);
+    let lettered = text.as_bytes().windows(2).any(|two| two[0] == two[1] && is_letter_mask(char::from(two[0])));
+    (marked && (longest_run(text, is_mask) >= RUN || has_masked_address(text)))
+        || ((marked || lettered) && has_masked_number(text))
+        || (lettered && has_masked_groups(text))
         || has_note(text)
 }
 

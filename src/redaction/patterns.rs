@@ -45,6 +45,9 @@ const DATES: &str = r"(?x)
     (?:19|20)\d{2} [-./] (?:0?[1-9]|1[0-2]) [-./] (?:0?[1-9]|[12]\d|3[01])
   | (?:0?[1-9]|[12]\d|3[01]) [-./] (?:0?[1-9]|[12]\d|3[01]) [-./] (?:19|20)\d{2}";
 
+/// How often numbers are looked for in one text.
+const MAX_ROUNDS: usize = 4;
+
 /// Digits of the shortest number of each kind.
 const SHORTEST_CARD: usize = 13;
 const SHORTEST_PHONE: usize = 7;
@@ -137,7 +140,24 @@ impl RedactionRules {
     }
 
     /// `digits` is how many digits the text has: most texts have too few for most kinds of number.
+    ///
+    /// Where a number was found, one beside it may now end that ran into it before, so it is looked again.
     fn find_numbers<'r>(&'r self, text: &str, digits: usize, search: &mut Search<'_, 'r>) {
+        for _ in 0..MAX_ROUNDS {
+            let before = search.count();
+            self.find_checked_numbers(text, digits, search);
+            self.find_other_numbers(text, digits, search);
+            if search.count() == before {
+                break;
+            }
+        }
+        if text.contains('[') {
+            search.look(None, |part| self.placeholders.find_iter(part).map(|m| (m.range(), String::new())));
+        }
+    }
+
+    /// Numbers that a checksum vouches for.
+    fn find_checked_numbers<'r>(&'r self, text: &str, digits: usize, search: &mut Search<'_, 'r>) {
         if self.ibans {
             search.look(Some(IBAN), ibans::find);
         }
@@ -147,6 +167,10 @@ impl RedactionRules {
         if self.cards && digits >= SHORTEST_CARD {
             search.look(Some(CARD), cards::find);
         }
+    }
+
+    /// Numbers that only their form gives away.
+    fn find_other_numbers<'r>(&'r self, text: &str, digits: usize, search: &mut Search<'_, 'r>) {
         if let Some(ssns) = self.ssns.as_ref().filter(|_| digits >= SSN_DIGITS) {
             let fits = |part: &str, range: &Range<usize>| {
                 stands_alone(part, range) && is_issued(&only_digits(&part[range.clone()]))
@@ -159,9 +183,6 @@ impl RedactionRules {
             search.look(Some(PHONE), |part| {
                 numbered(part, fitting(phones, part, |range| fits(part, range), fraction_or_all))
             });
-        }
-        if text.contains('[') {
-            search.look(None, |part| self.placeholders.find_iter(part).map(|m| (m.range(), String::new())));
         }
     }
 }

@@ -20,7 +20,11 @@ impl<'t, 'r> Search<'t, 'r> {
 
     /// Nothing is looked for in these ranges any more.
     pub(super) fn set_aside(&mut self, ranges: impl Iterator<Item = Range<usize>>) {
-        self.aside.extend(ranges);
+        for range in ranges {
+            if !self.aside.contains(&range) {
+                self.aside.push(range);
+            }
+        }
     }
 
     /// Looks for values of one kind in every part in which nothing was found yet. A part ends where a value begins, so that
@@ -41,6 +45,11 @@ impl<'t, 'r> Search<'t, 'r> {
                 }
             }
         }
+    }
+
+    /// How many values were found.
+    pub(super) fn count(&self) -> usize {
+        self.found.len()
     }
 
     /// Everything that was found, in the order of the text.

@@ -1,8 +1,11 @@
 //! Customer text that hides something, or that other maskers are known to miss.
 
-use cognigy_fallback_router::customer_text::{clean, is_masked};
+use cognigy_fallback_router::{
+    customer_text::{clean, is_masked},
+    redaction::Redactor,
+};
 
-use super::{check, redacted};
+use super::{RULES, check, redacted};
 
 #[test]
 fn what_is_hidden_in_text_is_stripped() {
@@ -244,4 +247,21 @@ fn accounts_addresses_and_numbers_are_found_in_more_disguises() {
         ("a placeholder parted by an invisible character", "[CARD\u{200b}_1]", "(CARD_1)"),
     ];
     check(&cases, |text| redacted(&clean(text)));
+}
+
+/// Numbers that ran into one another: what masking one of them lets end is found in the same go. (By fuzzing.)
+#[test]
+fn nothing_is_left_to_mask_in_what_was_masked() {
+    for text in [
+        "IBAN DE89 3=04 0044 0532 0130 11 14 5111 1191 11\u{11}1 or 410 11 14 1111 1111 11\u{11}1  DE89",
+        "card 4011 11.com, +4-1111-1110044 0532 0130 00, a@example.com04 0044 0532 0130 00, a@example.com, +49 30 901820, \
+         078-65-1120 [CARD_1]",
+        "123-45-6789-0171 1234567",
+        "0171 1234567 0171 1234568 0171 1234569 4111 1111 1111 1111 0171 1234560",
+    ] {
+        let masked = redacted(&clean(text));
+        let mut again = Redactor::new(&RULES);
+        let twice = again.redact(&masked);
+        assert!(!again.redacted(), "{masked:?} became {twice:?}");
+    }
 }
