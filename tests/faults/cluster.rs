@@ -82,6 +82,12 @@ impl Cluster {
         panic!("the nodes do not find each other");
     }
 
+    /// Deliveries that somebody holds.
+    pub(crate) async fn held(&self) -> u64 {
+        let told = self.ctl(1, &["list_queues", "--no-table-headers", "messages_unacknowledged"]).await;
+        told.lines().filter_map(|line| line.trim().parse::<u64>().ok()).sum()
+    }
+
     pub(crate) async fn version(&self) -> String {
         self.ctl(1, &["version"]).await.trim().to_owned()
     }
@@ -105,15 +111,22 @@ impl Cluster {
         let (from, to) = (self.connect().await, other.connect().await);
         let (source, target) = (from.create_channel().await.unwrap(), to.create_channel().await.unwrap());
         target.confirm_select(ConfirmSelectOptions::default()).await.unwrap();
-        for queue in queues.lines().filter(|name| name.starts_with("fr.") && *name != "fr.probe") {
-            while let Some(message) = source.basic_get(queue.into(), BasicGetOptions::default()).await.unwrap() {
-                let delivery = message.delivery;
-                let properties: BasicProperties = delivery.properties.clone();
-                let options = BasicPublishOptions { mandatory: true, ..Default::default() };
-                let published = target.basic_publish("".into(), queue.into(), options, &delivery.data, properties);
-                let confirmed = published.await.unwrap().await.unwrap();
-                assert!(matches!(confirmed, Confirmation::Ack(None)), "{queue}: {confirmed:?}");
-                delivery.ack(BasicAckOptions::default()).await.unwrap();
+        let queues: Vec<_> = queues.lines().filter(|name| name.starts_with("fr.") && *name != "fr.probe").collect();
+        // Those that wait become due meanwhile, and move to a queue that was emptied already.
+        let mut moved = 1;
+        while std::mem::take(&mut moved) > 0 {
+            for queue in &queues {
+                let queue = *queue;
+                while let Some(message) = source.basic_get(queue.into(), BasicGetOptions::default()).await.unwrap() {
+                    let delivery = message.delivery;
+                    let properties: BasicProperties = delivery.properties.clone();
+                    let options = BasicPublishOptions { mandatory: true, ..Default::default() };
+                    let published = target.basic_publish("".into(), queue.into(), options, &delivery.data, properties);
+                    let confirmed = published.await.unwrap().await.unwrap();
+                    assert!(matches!(confirmed, Confirmation::Ack(None)), "{queue}: {confirmed:?}");
+                    delivery.ack(BasicAckOptions::default()).await.unwrap();
+                    moved += 1;
+                }
             }
         }
         from.close(200, "bye".into()).await.unwrap();

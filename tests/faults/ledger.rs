@@ -2,12 +2,12 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    fmt,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
 use crate::{
+    figures::{Counted, Figures},
     outside::{Arrival, Outside},
     processes::Deployment,
     rows::setting,
@@ -33,6 +33,18 @@ impl Accepted {
         self.0.lock().unwrap().len()
     }
 
+    /// The longest time from an answer of 202 to the delivery of its outcome.
+    pub(crate) fn slowest(&self, outside: &Outside) -> Duration {
+        let arrivals = outside.arrivals();
+        let accepted = self.0.lock().unwrap();
+        let delivered = |id: &String| first_delivery(arrivals.get(id)?);
+        accepted
+            .iter()
+            .filter_map(|(id, at)| Some(delivered(id)?.saturating_duration_since(*at)))
+            .max()
+            .unwrap_or_default()
+    }
+
     pub(crate) fn join(&self, others: &Self) {
         let others: Vec<_> = others.0.lock().unwrap().clone().into_iter().collect();
         self.0.lock().unwrap().extend(others);
@@ -50,76 +62,14 @@ pub(crate) struct Bounds {
     pub(crate) dead: usize,
     /// Model calls beyond one for each accepted trigger.
     pub(crate) extra_calls: usize,
+    /// What [`Deployment::doubts`] said of a worker that is gone since.
+    pub(crate) doubts: usize,
 }
 
 impl Bounds {
     /// The same number of repeats of every kind: deliveries that were in flight when something broke.
     pub(crate) fn repeats(most: usize) -> Self {
-        Self { duplicates: most, second_outcomes: most, extra_calls: most, dead: 0 }
-    }
-}
-
-/// The figures of a row that kept the promise.
-pub(crate) struct Figures {
-    pub(crate) accepted: usize,
-    pub(crate) delivered: usize,
-    pub(crate) duplicates: usize,
-    pub(crate) second_outcomes: usize,
-    pub(crate) dead: usize,
-    pub(crate) calls: usize,
-    /// From the end of the (last) fault until the first trigger that was accepted after it was delivered.
-    pub(crate) recovery: Option<Duration>,
-    pub(crate) statuses: BTreeMap<String, usize>,
-    pub(crate) note: String,
-}
-
-impl Figures {
-    /// Of publishes that went no further than the queue.
-    pub(crate) fn of_a_queue(stored: usize) -> Self {
-        Self {
-            accepted: stored,
-            delivered: stored,
-            duplicates: 0,
-            second_outcomes: 0,
-            dead: 0,
-            calls: 0,
-            recovery: None,
-            statuses: BTreeMap::new(),
-            note: String::new(),
-        }
-    }
-
-    pub(crate) fn noting(mut self, note: impl Into<String>) -> Self {
-        self.note = note.into();
-        self
-    }
-
-    /// One line of the table in `RESULTS.md`.
-    pub(crate) fn table_line(&self, row: &str) -> String {
-        let Self { accepted, delivered, duplicates, second_outcomes, dead, calls, .. } = self;
-        let recovery = self.recovery.map_or_else(String::new, |span| format!("{:.1} s", span.as_secs_f64()));
-        let note = self.explained();
-        format!(
-            "| {row} | {accepted} | {delivered} | 0 | {duplicates} | {second_outcomes} | {dead} | {calls} | {recovery} | {note} |"
-        )
-    }
-
-    fn explained(&self) -> String {
-        let statuses: Vec<_> = self.statuses.iter().map(|(status, count)| format!("{status} {count}")).collect();
-        let parts = [statuses.join(", "), self.note.clone()];
-        parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; ")
-    }
-}
-
-impl fmt::Display for Figures {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { accepted, delivered, duplicates, second_outcomes, dead, calls, .. } = self;
-        write!(f, "accepted {accepted}, delivered {delivered}, lost 0, duplicates {duplicates}, ")?;
-        write!(f, "second outcomes {second_outcomes}, dead {dead}, model calls {calls}, ")?;
-        if let Some(recovery) = self.recovery {
-            write!(f, "recovered in {:.1} s, ", recovery.as_secs_f64())?;
-        }
-        write!(f, "{}", self.explained())
+        Self { duplicates: most, second_outcomes: most, extra_calls: most, ..Self::default() }
     }
 }
 
@@ -158,8 +108,6 @@ async fn check(accepted: &Accepted, outside: &Outside, deployment: &Deployment, 
     let dead: BTreeSet<String> = letters.iter().map(|letter| letter.message.envelope.trigger_id.to_string()).collect();
     let lost: Vec<_> = ids.iter().filter(|id| !delivered.contains(*id) && !dead.contains(*id)).collect();
     assert!(lost.is_empty(), "{} lost, e.g. {:?}", lost.len(), &lost[..lost.len().min(3)]);
-    let both = delivered.intersection(&dead).count();
-    assert!(both == 0, "{both} are delivered and dead letters");
     let strays = arrivals.keys().filter(|id| !ids.contains(*id)).count();
     assert!(strays == 0, "{strays} arrived that nobody was promised");
 
@@ -177,24 +125,20 @@ async fn check(accepted: &Accepted, outside: &Outside, deployment: &Deployment, 
     assert!(late == 0, "{late} model calls were made after the deadline");
     // On a busy machine a limit can pass where nothing was broken; the workers count that.
     let sink_is_well = arrivals.values().flatten().all(|arrival| arrival.acknowledged);
-    let doubts = deployment.doubts(sink_is_well).await;
-    let most = delivered.len().max(ids.len()) + bounds.extra_calls;
-    for (what, seen, most) in [
-        ("duplicates", duplicates, bounds.duplicates + doubts),
-        ("second outcomes", second_outcomes, bounds.second_outcomes + doubts),
-        ("dead letters", letters.len(), bounds.dead),
-        ("model calls", calls, most + doubts),
-    ] {
-        assert!(seen <= most, "{seen} {what}, {most} allowed");
-    }
+    let doubts = bounds.doubts + deployment.doubts(sink_is_well).await;
+    // A dead letter whose storing was not confirmed is posted again: it can be both.
+    Counted::new(delivered.intersection(&dead).count(), doubts, "delivered and dead letters");
+    let most_dead = if bounds.dead == 0 { 0 } else { bounds.dead + doubts };
+    let most_calls = delivered.len().max(ids.len()) + bounds.extra_calls + doubts;
     Figures {
         accepted: ids.len(),
         delivered: ids.intersection(&delivered).count(),
-        duplicates,
-        second_outcomes,
-        dead: letters.len(),
-        calls,
+        duplicates: Counted::new(duplicates, bounds.duplicates + doubts, "duplicates"),
+        second_outcomes: Counted::new(second_outcomes, bounds.second_outcomes + doubts, "second outcomes"),
+        dead: Counted::new(letters.len(), most_dead, "dead letters"),
+        calls: Counted::new(calls, most_calls, "model calls"),
         recovery: outside.healed_at().and_then(|healed| recovery(accepted, &arrivals, healed)),
+        silence: outside.broken_at().and_then(|broken| silence(accepted, &arrivals, broken)),
         statuses,
         note: String::new(),
     }
@@ -202,9 +146,22 @@ async fn check(accepted: &Accepted, outside: &Outside, deployment: &Deployment, 
 
 /// Where nothing was accepted after the fault: until the last one that was accepted before it was delivered.
 fn recovery(accepted: &Accepted, arrivals: &HashMap<String, Vec<Arrival>>, healed: Instant) -> Option<Duration> {
-    let first = |id: &String| arrivals.get(id)?.iter().filter(|arrival| arrival.acknowledged).map(|one| one.at).min();
+    let first = |id: &String| first_delivery(arrivals.get(id)?);
     let accepted = accepted.0.lock().unwrap();
     let after = accepted.iter().filter(|(_, at)| **at >= healed).filter_map(|(id, _)| first(id)).min();
     let until = after.or_else(|| accepted.keys().filter_map(first).max())?;
     Some(until.saturating_duration_since(healed))
+}
+
+/// The longest time in which nothing was delivered, from the first fault until nothing more was accepted.
+fn silence(accepted: &Accepted, arrivals: &HashMap<String, Vec<Arrival>>, broken: Instant) -> Option<Duration> {
+    let until = accepted.0.lock().unwrap().values().max().copied()?;
+    let mut deliveries: Vec<_> = arrivals.values().filter_map(|arrivals| first_delivery(arrivals)).collect();
+    deliveries.sort_unstable();
+    let within = deliveries.windows(2).filter(|pair| pair[1] >= broken && pair[0] <= until);
+    within.map(|pair| pair[1] - pair[0]).max()
+}
+
+fn first_delivery(arrivals: &[Arrival]) -> Option<Instant> {
+    arrivals.iter().filter(|arrival| arrival.acknowledged).map(|arrival| arrival.at).min()
 }

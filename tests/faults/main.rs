@@ -15,6 +15,7 @@ mod support;
 
 mod asking;
 mod cluster;
+mod figures;
 mod ledger;
 mod outside;
 mod processes;
@@ -23,8 +24,9 @@ mod raw;
 mod rows;
 mod sender;
 mod settings;
+mod table;
 
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use rows::{Row, When};
 
@@ -56,9 +58,11 @@ fn main() {
         rows.iter().for_each(|row| println!("{}", row.name));
         return;
     }
+    println!("SEED={}", rows::seed());
+    let began = (Instant::now(), SystemTime::now());
     let (lines, failed) = run(&rows);
     if given("--table") {
-        println!("\n{}", lines.join("\n"));
+        println!("\n{}\n{}", table::head(began, rows.len()), lines.join("\n"));
     }
     if !failed.is_empty() {
         println!("failed: {}", failed.join(", "));

@@ -73,6 +73,7 @@ struct Seen {
     late_calls: AtomicUsize,
     model: Mutex<Model>,
     sink: Mutex<Sink>,
+    broken: Mutex<Option<Instant>>,
     healed: Mutex<Option<Instant>>,
     killers: Mutex<Option<mpsc::UnboundedSender<usize>>>,
     arrived: Mutex<Option<mpsc::UnboundedSender<()>>>,
@@ -86,6 +87,7 @@ impl Outside {
             late_calls: AtomicUsize::new(0),
             model: Mutex::new(Model::Answers(200, 20)),
             sink: Mutex::new(Sink { status: 200, delay_ms: 0, size: 0 }),
+            broken: Mutex::default(),
             healed: Mutex::default(),
             killers: Mutex::default(),
             arrived: Mutex::default(),
@@ -111,6 +113,15 @@ impl Outside {
 
     pub(crate) fn sink_answers(&self, sink: Sink) {
         *self.seen.sink.lock().unwrap() = sink;
+    }
+
+    /// Notes the beginning of a fault over which the rest goes on; the first call counts.
+    pub(crate) fn broken(&self) {
+        self.seen.broken.lock().unwrap().get_or_insert_with(Instant::now);
+    }
+
+    pub(crate) fn broken_at(&self) -> Option<Instant> {
+        *self.seen.broken.lock().unwrap()
     }
 
     /// Notes the end of the fault; the last call counts.

@@ -168,7 +168,7 @@ impl Deployment {
         let mut environment = self.environment.clone();
         environment.extend(self.ingress_environment.clone());
         environment.insert("CFR__INGRESS__LISTEN".to_owned(), ingress.address.to_string());
-        ingress.child = Some(spawn(env!("CARGO_BIN_EXE_ingress"), &environment));
+        ingress.child = Some(spawn(&program("ingress", env!("CARGO_BIN_EXE_ingress")), &environment));
         while TcpStream::connect(ingress.address).await.is_err() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -180,7 +180,7 @@ impl Deployment {
         environment.insert("LLM_GATEWAY_BASE_URL".to_owned(), format!("{}/{number}", self.llm_url));
         environment.insert("CFR__ADMIN__LISTEN".to_owned(), worker.address.to_string());
         environment.extend(self.worker_environment.clone());
-        worker.child = Some(spawn(env!("CARGO_BIN_EXE_worker"), &environment));
+        worker.child = Some(spawn(&program("worker", env!("CARGO_BIN_EXE_worker")), &environment));
     }
 
     pub(crate) fn kill_ingress(&mut self, number: usize) {
@@ -214,7 +214,7 @@ impl Deployment {
 
     /// `cfr` with this deployment's settings.
     pub(crate) fn cfr(&self, arguments: &[&str]) -> tokio::process::Command {
-        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_cfr"));
+        let mut command = tokio::process::Command::new(program("cfr", env!("CARGO_BIN_EXE_cfr")));
         let mut environment = self.environment.clone();
         environment.insert("LLM_GATEWAY_BASE_URL".to_owned(), format!("{}/0", self.llm_url));
         command.env_clear().envs(environment).envs(mutant()).current_dir(std::env::temp_dir()).args(arguments);
@@ -244,14 +244,19 @@ fn mutant() -> Option<(&'static str, String)> {
     std::env::var("CFR_MUTANT").ok().map(|mutant| ("CFR_MUTANT", mutant))
 }
 
+/// `PROGRAMS=<directory>` takes them from there instead of from this build.
+fn program(name: &str, built: &str) -> PathBuf {
+    let elsewhere = std::env::var_os("PROGRAMS").and_then(|directory| std::path::absolute(directory).ok());
+    elsewhere.map_or_else(|| built.into(), |directory| directory.join(name))
+}
+
 /// `LOGS=<directory>` keeps what the processes say.
-fn spawn(program: &str, environment: &Environment) -> Child {
+fn spawn(program: &Path, environment: &Environment) -> Child {
     let mut command = Command::new(program);
     command.env_clear().envs(environment).envs(mutant()).current_dir(std::env::temp_dir()).stdin(Stdio::null());
     match std::env::var_os("LOGS").map(PathBuf::from) {
         Some(directory) => {
-            let name =
-                format!("{}-{:08x}.log", Path::new(program).file_name().unwrap().display(), rand::random::<u32>());
+            let name = format!("{}-{:08x}.log", program.file_name().unwrap().display(), rand::random::<u32>());
             let file = std::fs::File::create(directory.join(name)).unwrap();
             command.stdout(file.try_clone().unwrap()).stderr(file).env("CFR__LOG__LEVEL", "info");
         }

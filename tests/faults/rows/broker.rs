@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::{SLOTS, broken_broker, load, pause, sending, told, until};
 use crate::{
-    ledger::{Bounds, Figures, settle},
+    figures::Figures,
+    ledger::{Bounds, settle},
     outside::{Model, Outside},
     processes::{Deployment, On},
 };

@@ -2,7 +2,8 @@
 
 use super::{load, pause, sending, unsure, until};
 use crate::{
-    ledger::{Bounds, Figures, settle},
+    figures::Figures,
+    ledger::{Bounds, settle},
     outside::{Outside, Sink},
     processes::{Deployment, On},
 };
@@ -40,7 +41,7 @@ pub(super) async fn slow() -> Figures {
     outside.healed();
     let unsure = sent.unsure();
     // Two workers, all slots, for as long as it was slow.
-    let bounds = Bounds { duplicates: 3 * count, second_outcomes: unsure, extra_calls: unsure, dead: 0 };
+    let bounds = Bounds { duplicates: 3 * count, second_outcomes: unsure, extra_calls: unsure, ..Bounds::default() };
     settle(&sent.accepted, &outside, &deployment, bounds).await.noting("answers after 25 s")
 }
 

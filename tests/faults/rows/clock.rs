@@ -2,7 +2,8 @@
 
 use super::{load, pause, unsure};
 use crate::{
-    ledger::{Bounds, Figures, settle},
+    figures::Figures,
+    ledger::{Bounds, settle},
     outside::Outside,
     processes::{Deployment, On},
 };

@@ -7,7 +7,8 @@ use tokio::task::spawn_blocking;
 use super::{broken_broker, load, pause, sending, told, until};
 use crate::{
     cluster::Cluster,
-    ledger::{Figures, settle},
+    figures::Figures,
+    ledger::settle,
     outside::Outside,
     processes::{Deployment, On},
     sender::Sent,
@@ -68,8 +69,8 @@ pub(super) async fn killed(which: Node) -> Figures {
     let scene = Scene::begin(3000).await;
     for _ in 0..2 {
         let node = if which == Node::Leader { scene.leader } else { scene.follower };
+        scene.outside.broken();
         scene.cluster.command(format!("kill {node}")).await;
-        scene.outside.healed();
         pause(8.0).await;
         scene.cluster.command(format!("start {node}")).await;
         pause(3.0).await;
@@ -81,6 +82,7 @@ pub(super) async fn killed(which: Node) -> Figures {
 pub(super) async fn majority_lost() -> Figures {
     let scene = Scene::begin(6000).await;
     let (first, second) = (scene.leader, scene.follower);
+    scene.outside.broken();
     scene.cluster.command(format!("kill {first} {second}")).await;
     assert!(!scene.sent.is_finished(), "the load was over before the fault");
     pause(NOTICED).await;
@@ -95,10 +97,10 @@ pub(super) async fn majority_lost() -> Figures {
 
 pub(super) async fn rolling_restart() -> Figures {
     let scene = Scene::begin(4000).await;
+    scene.outside.broken();
     for node in 1..=3 {
         scene.cluster.command(format!("stop {node}")).await;
         scene.cluster.command(format!("start {node}")).await;
-        scene.outside.healed();
         scene.cluster.whole().await;
     }
     scene.end(3, false, "each node stopped and started").await
@@ -107,10 +109,10 @@ pub(super) async fn rolling_restart() -> Figures {
 pub(super) async fn leader_frozen(seconds: f64) -> Figures {
     let scene = Scene::begin(4000).await;
     let node = scene.leader;
+    scene.outside.broken();
     scene.cluster.command(format!("pause {node}")).await;
     pause(seconds).await;
     scene.cluster.command(format!("resume {node}")).await;
-    scene.outside.healed();
     scene.end(2, false, &format!("frozen for {seconds} s")).await
 }
 
@@ -146,11 +148,12 @@ pub(super) async fn taken_over() -> Figures {
     let accepted = load(&deployment, 100).send().await;
     let dead = async || deployment.queue.depths().await.is_ok_and(|d| d.dead >= 100 && d.work + d.outcome == 0);
     until("the first are dead letters", dead).await;
-    // So is what a busy machine has stored twice.
-    pause(5.0).await;
+    // So is what a busy machine has stored twice; and it shall not be delivered as well.
+    until("nobody holds one of them", async || old.held().await == 0).await;
     outside.sink(503, 0);
     accepted.accepted.join(&load(&deployment, 100).send().await.accepted);
     until("the next wait", async || deployment.queue.depths().await.is_ok_and(|d| d.delayed >= 90)).await;
+    let doubts = deployment.doubts(false).await;
     deployment.kill_worker(0);
     accepted.accepted.join(&load(&deployment, 300).send().await.accepted);
     deployment.kill_ingress(0);
@@ -165,7 +168,7 @@ pub(super) async fn taken_over() -> Figures {
     outside.healed();
     let (from, to) = (old.version().await, new.version().await);
     assert_ne!(from, to, "RABBITMQ_TREE names a tree with a newer RabbitMQ (tests/rabbitmq4)");
-    let bounds = crate::ledger::Bounds { dead: 100, ..broken_broker(1, &accepted) };
+    let bounds = crate::ledger::Bounds { dead: 100, doubts, ..broken_broker(1, &accepted) };
     let figures = settle(&accepted.accepted, &outside, &deployment, bounds).await;
     drop(deployment);
     spawn_blocking(move || drop((old, new))).await.unwrap();

@@ -2,12 +2,13 @@
 
 use super::{load, unsure, until};
 use crate::{
-    ledger::{Bounds, Figures, settle},
+    figures::Figures,
+    ledger::{Bounds, settle},
     outside::Outside,
     processes::{Deployment, On},
 };
 
-/// A thousand outcomes were refused. They are listed and shown fifty times, and replayed by a program that is killed in
+/// A thousand outcomes were refused. They are listed fifty times and shown fifty times, and replayed by a program that is killed in
 /// the middle and run twice again.
 pub(super) async fn replayed(on: On) -> Figures {
     let outside = Outside::start().await;
@@ -15,9 +16,9 @@ pub(super) async fn replayed(on: On) -> Figures {
     let deployment = Deployment::start(on, &outside, 2, &[]).await;
     let sent = load(&deployment, 1000).send().await;
     let bounds = Bounds { dead: sent.accepted.count() + sent.unsure(), ..unsure(&sent) };
-    let dead = settle(&sent.accepted, &outside, &deployment, bounds).await.dead as u64;
+    let dead = settle(&sent.accepted, &outside, &deployment, bounds).await.dead.seen as u64;
     let one = sent.accepted.ids().into_iter().next().unwrap();
-    for _ in 0..25 {
+    for _ in 0..50 {
         for arguments in [&["dead-letters", "list", "--json"][..], &["dead-letters", "show", &one]] {
             let looked = deployment.cfr(arguments).output().await.unwrap();
             assert!(looked.status.success(), "{}", String::from_utf8_lossy(&looked.stderr));
@@ -37,5 +38,7 @@ pub(super) async fn replayed(on: On) -> Figures {
     // On RabbitMQ the one in hand when the program was killed can be both replayed and dead.
     let bounds = Bounds { duplicates: 1 + sent.unsure(), ..unsure(&sent) };
     let figures = settle(&sent.accepted, &outside, &deployment, bounds).await;
-    figures.noting(format!("{dead} dead letters, looked at 50 times; the first replay was killed after {first}"))
+    figures.noting(format!(
+        "{dead} dead letters, listed and shown 50 times each; the first replay was killed after {first}"
+    ))
 }

@@ -7,7 +7,8 @@ use tempfile::TempDir;
 
 use super::{SLOTS, load, pause, rng, sending, told};
 use crate::{
-    ledger::{Bounds, Figures, settle},
+    figures::Figures,
+    ledger::{Bounds, settle},
     outside::{Model, Outside},
     processes::{Deployment, On},
 };

@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 
 use super::{SLOTS, broken_broker, load, pause, scaled, sending, told, unsure};
 use crate::{
-    ledger::{Bounds, Figures, settle},
+    figures::Figures,
+    ledger::{Bounds, settle},
     outside::{Model, Outside},
     processes::{Deployment, On},
     proxy::{Flow, Proxy},
@@ -137,7 +138,8 @@ pub(super) async fn callback_link() -> Figures {
     outside.healed();
     let sent = sent.await.unwrap();
     let unsure = sent.unsure();
-    let bounds = Bounds { duplicates: sent.accepted.count(), second_outcomes: unsure, extra_calls: unsure, dead: 0 };
+    let bounds =
+        Bounds { duplicates: sent.accepted.count(), second_outcomes: unsure, extra_calls: unsure, ..Bounds::default() };
     settle(&sent.accepted, &outside, &deployment, bounds).await.noting("cut, dead, 5 s stall, 1 byte/s, cut by bytes")
 }
 
@@ -148,8 +150,8 @@ pub(super) async fn callback_cut_before_its_answer() -> Figures {
     proxy.cut_answers(30);
     let sent = load(&deployment, 300).send().await;
     let unsure = sent.unsure();
-    let bounds = Bounds { duplicates: 30 + unsure, second_outcomes: unsure, extra_calls: unsure, dead: 0 };
+    let bounds = Bounds { duplicates: 30 + unsure, second_outcomes: unsure, extra_calls: unsure, ..Bounds::default() };
     let figures = settle(&sent.accepted, &outside, &deployment, bounds).await;
-    assert!(figures.duplicates > 0, "no post was repeated");
+    assert!(figures.duplicates.seen > 0, "no post was repeated");
     figures.noting(format!("{} answers cut off", proxy.cuts()))
 }

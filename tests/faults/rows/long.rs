@@ -8,7 +8,8 @@ use rand::Rng;
 
 use super::{broken_broker, pause, processes::one_of_everything, rng, sending, setting, told};
 use crate::{
-    ledger::{Figures, settle},
+    figures::Figures,
+    ledger::settle,
     outside::{Model, Outside},
     processes::{Deployment, On},
     sender::Load,

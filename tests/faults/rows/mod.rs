@@ -17,6 +17,7 @@ mod topology;
 use std::{
     future::Future,
     pin::Pin,
+    sync::LazyLock,
     time::{Duration, Instant},
 };
 
@@ -24,7 +25,8 @@ use rand::{SeedableRng, rngs::StdRng};
 use tokio::task::JoinHandle;
 
 use crate::{
-    ledger::{Bounds, Figures, PATIENCE, settle},
+    figures::Figures,
+    ledger::{Bounds, PATIENCE, settle},
     outside::Outside,
     processes::{Deployment, On},
     sender::{Load, Sent},
@@ -141,10 +143,14 @@ pub(crate) fn setting<T: std::str::FromStr>(name: &str, otherwise: T) -> T {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise)
 }
 
+/// What all random schedules of this run begin with.
+pub(crate) fn seed() -> u32 {
+    static SEED: LazyLock<u32> = LazyLock::new(|| setting("SEED", rand::random()));
+    *SEED
+}
+
 fn rng() -> StdRng {
-    let seed = setting("SEED", rand::random::<u32>());
-    println!("      SEED={seed}");
-    StdRng::seed_from_u64(seed.into())
+    StdRng::seed_from_u64(seed().into())
 }
 
 /// A number of triggers, made smaller or larger by `SCALE`.

@@ -4,10 +4,14 @@ use std::time::{Duration, Instant};
 
 use super::{load, pause, sending, unsure};
 use crate::{
-    ledger::{Bounds, Figures, settle},
+    figures::Figures,
+    ledger::{Bounds, settle},
     outside::{Model, Outside},
     processes::{Deployment, On},
 };
+
+/// Until a gateway that is back is asked again.
+const RECOVERY: Duration = Duration::from_secs(10);
 
 /// The breaker opens: hardly any call is made, and every trigger has its safe answer in time; then it closes again.
 pub(super) async fn down() -> Figures {
@@ -53,7 +57,7 @@ pub(super) async fn down_for_a_minute() -> Figures {
     outside.model(Model::Answers(200, 20));
     outside.healed();
     while outside.outcomes("success") == before {
-        assert!(healed.elapsed() < Duration::from_secs(60), "nothing was decided after the gateway came back");
+        assert!(healed.elapsed() < RECOVERY, "nothing was decided within {RECOVERY:?} after the gateway came back");
         pause(0.1).await;
     }
     let recovered = healed.elapsed().as_secs_f64();
@@ -63,11 +67,12 @@ pub(super) async fn down_for_a_minute() -> Figures {
     let figures = settle(&sent.accepted, &outside, &deployment, bounds).await;
     let each = calls as f64 / triggers;
     assert!(each <= 0.1, "{each:.2} calls for each trigger while the breaker should be open");
-    let late = outside.late_outcomes();
-    assert_eq!(late, 0, "so many answers left after their deadlines");
+    let slowest = sent.accepted.slowest(&outside).as_secs_f64();
+    assert!(slowest < 20.0, "an answer came {slowest:.1} s after its trigger was accepted, which had 20 s");
     figures.noting(format!(
-        "{each:.3} calls for each trigger once the breaker was open, first decision {recovered:.1} s after the gateway \
-         came back, no answer late"
+        "down for {:.0} s; {calls} calls for {triggers:.0} triggers ({each:.3} each) once the breaker was open, first \
+         decision {recovered:.1} s after the gateway came back; the slowest answer took {slowest:.1} s of its 20 s",
+        seconds * 4.0 / 6.0
     ))
 }
 

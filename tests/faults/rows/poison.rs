@@ -4,7 +4,8 @@ use lapin::types::FieldTable;
 
 use super::{SLOTS, load, pause, sending, until};
 use crate::{
-    ledger::{Bounds, Figures, settle},
+    figures::Figures,
+    ledger::{Bounds, settle},
     outside::{KILLER, Model, Outside},
     processes::{Deployment, On},
     raw::Raw,

@@ -2,7 +2,8 @@
 
 use super::{broken_broker, load, pause, scaled, sending, told, unsure, until};
 use crate::{
-    ledger::{Accepted, Bounds, Figures, settle},
+    figures::Figures,
+    ledger::{Accepted, Bounds, settle},
     outside::{Model, Outside},
     processes::{Deployment, On},
     raw::Raw,

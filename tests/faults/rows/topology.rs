@@ -15,7 +15,8 @@ use lapin::{
 
 use super::{broken_broker, load, pause, scaled, sending, told, until};
 use crate::{
-    ledger::{Figures, settle},
+    figures::Figures,
+    ledger::settle,
     outside::Outside,
     processes::{Deployment, On},
     raw::Raw,
