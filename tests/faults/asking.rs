@@ -25,13 +25,13 @@ impl Deployment {
 
     /// Ready messages, held ones and consumers of each queue that has any.
     async fn told_by_the_broker(&self) -> String {
-        let Some(vhost) = &self.vhost else { return String::new() };
+        let Some((vhost, node)) = self.vhost.as_ref().zip(self.node.as_ref()) else { return String::new() };
         let code = format!(
             "[{{element(4, element(2, Q)), rabbit_amqqueue:info(Q, [messages_ready, messages_unacknowledged, consumers])}} \
              || Q <- rabbit_amqqueue:list(<<\"{}\">>)].",
             vhost.name
         );
-        self.node().eval(code).await.replace('\n', " ")
+        node.eval(code).await.replace('\n', " ")
     }
 
     /// What the running workers count that may have been done twice: acknowledgements and confirms that did not come,

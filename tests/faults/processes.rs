@@ -35,7 +35,7 @@ pub(crate) struct Deployment {
     ingresses: Vec<Process>,
     pub(crate) workers: Vec<Process>,
     pub(crate) queue: Arc<dyn Queue>,
-    node: Option<broker::Alone>,
+    pub(crate) node: Option<broker::Alone>,
     pub(crate) vhost: Option<broker::Vhost>,
     _directory: TempDir,
 }
@@ -265,10 +265,12 @@ fn spawn(program: &Path, environment: &Environment) -> Child {
     command.spawn().unwrap()
 }
 
+/// Waits for its end as well. What it still has to do may need the sink and the gateway, which run here: the wait must not
+/// hold up the runtime's thread, or whatever task is next on it.
 fn end(child: Option<Child>, signal: Signal) {
     let Some(mut child) = child else { return };
     let _ = kill(pid(&child), signal);
-    let _ = child.wait();
+    let _ = tokio::task::block_in_place(|| child.wait());
 }
 
 fn pid(child: &Child) -> Pid {

@@ -2,7 +2,11 @@
 
 use std::{fmt, time::Duration};
 
-use lapin::ErrorKind;
+use lapin::{
+    Channel, Consumer, ErrorKind,
+    options::BasicConsumeOptions,
+    types::{FieldTable, ShortString},
+};
 
 use crate::queue::QueueError;
 
@@ -68,4 +72,21 @@ pub(super) async fn bounded<T>(
         Ok(Err(error)) => Err(Fault::Refused(error)),
         Err(_) => Err(Fault::Late(what)),
     }
+}
+
+/// Begins to consume. Where that fails the channel is closed: lapin keeps a consumer whose answer comes too late for us,
+/// and its channel with it, and what the broker hands to that one nobody would ever see. (So it was after a cluster had
+/// lost its majority: it answers once it has one again.)
+pub(super) async fn consume(
+    channel: &Channel,
+    queue: ShortString,
+    tag: ShortString,
+    options: BasicConsumeOptions,
+) -> Result<Consumer, Fault> {
+    let consuming = channel.basic_consume(queue, tag, options, FieldTable::default());
+    let begun = bounded("basic.consume", CALL, consuming).await;
+    if begun.is_err() {
+        let _ = bounded("channel.close", FAREWELL, channel.close(200, "not needed any more".into())).await;
+    }
+    begun
 }

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     bulletin,
-    limit::{CALL, FAREWELL, Fault, bounded},
+    limit::{CALL, FAREWELL, Fault, bounded, consume},
     session::{Link, Session},
     topology,
 };
@@ -151,8 +151,7 @@ async fn subscribe(session: &Session) -> Result<(Channel, ShortString, lapin::Co
     bounded("queue.declare", CALL, declared).await?;
     bind(&channel, &queue).await?;
     let options = BasicConsumeOptions { exclusive: true, ..BasicConsumeOptions::default() };
-    let consuming = channel.basic_consume(queue.clone(), "notices".into(), options, FieldTable::default());
-    let stream = bounded("basic.consume", CALL, consuming).await?;
+    let stream = consume(&channel, queue.clone(), "notices".into(), options).await?;
     Ok((channel, queue, stream))
 }
 

@@ -7,7 +7,6 @@ use futures_util::StreamExt;
 use lapin::{
     message::Delivery as RawDelivery,
     options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions},
-    types::FieldTable,
 };
 use tokio::{
     sync::mpsc::{self, OwnedPermit},
@@ -18,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     consumer::RabbitConsumer,
     headers,
-    limit::{CALL, FAREWELL, Fault, bounded},
+    limit::{CALL, FAREWELL, Fault, bounded, consume},
     parcel::now,
     presence::Presence,
     publisher::Outbox,
@@ -151,9 +150,7 @@ impl Pump {
         // Before consuming: without a bound lapin takes the whole queue into memory.
         bounded("basic.qos", CALL, channel.basic_qos(self.slots.get(), BasicQosOptions::default())).await?;
         let tag = format!("{} {}", self.lane.as_str(), whereabouts());
-        let options = BasicConsumeOptions::default();
-        let consuming = channel.basic_consume(queue.into(), tag.into(), options, FieldTable::default());
-        let stream = bounded("basic.consume", CALL, consuming).await?;
+        let stream = consume(&channel, queue.into(), tag.into(), BasicConsumeOptions::default()).await?;
         let (session, outbox) = (Arc::clone(session), Arc::clone(&self.outbox));
         Ok((Arc::new(Subscription { channel, session, lane: self.lane, outbox }), stream))
     }

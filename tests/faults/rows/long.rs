@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use rand::Rng;
 
-use super::{broken_broker, pause, processes::one_of_everything, rng, sending, setting, told};
+use super::{Kills, pause, processes::one_of_everything, rng, sending, setting, told};
 use crate::{
     figures::Figures,
     ledger::settle,
@@ -25,31 +25,20 @@ pub(super) async fn run() -> Figures {
     let mut load = Load::new(deployment.webhooks(), triggers);
     (load.senders, load.rate) = (64, triggers as f64 / (minutes * 60.0));
     let (began, sent) = (Instant::now(), sending(load));
-    let (mut brokers, mut ingresses, mut workers) = (0, 0, 0);
+    let mut kills = Kills::default();
+    outside.broken();
     while !sent.is_finished() {
         pause(rng.random_range(1.0..6.0)).await;
         // The broker once in a minute or two: while it is away nothing else can be seen to break.
         let what = if rng.random_range(0..4) == 0 { rng.random_range(0..4) } else { rng.random_range(1..10) };
-        match what {
-            0 => brokers += 1,
-            1..=3 => ingresses += 1,
-            _ => workers += 1,
-        }
-        one_of_everything(&mut deployment, what, rng.random_range(0..6)).await;
-        outside.healed();
-        if (brokers + ingresses + workers) % 50 == 0 {
+        one_of_everything(&mut deployment, what, rng.random_range(0..6), &mut kills).await;
+        if kills.all().is_multiple_of(50) {
             let (delivered, seconds) = (outside.acknowledged().len(), began.elapsed().as_secs());
-            println!(
-                "      {seconds} s: {delivered} delivered, killed {brokers} brokers, {ingresses} ingresses, {workers} workers"
-            );
+            println!("      {seconds} s: {delivered} delivered, {kills}");
         }
     }
     let sent = sent.await.unwrap();
-    let bounds = broken_broker(brokers + ingresses + workers, &sent);
-    let figures = settle(&sent.accepted, &outside, &deployment, bounds).await;
+    let figures = settle(&sent.accepted, &outside, &deployment, kills.bounds(&sent)).await;
     let minutes = began.elapsed().as_secs_f64() / 60.0;
-    figures.noting(format!(
-        "{minutes:.0} min; killed: broker {brokers} times, ingresses {ingresses}, workers {workers}; {}",
-        told(&sent)
-    ))
+    figures.noting(format!("{minutes:.0} min; {kills}; {}", told(&sent)))
 }

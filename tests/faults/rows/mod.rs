@@ -192,6 +192,34 @@ fn broken_broker(times: usize, sent: &Sent) -> Bounds {
     Bounds::repeats(times * (4 * SLOTS + 16) + sent.unsure().min(32 * times))
 }
 
+/// What was killed at random, and how often.
+#[derive(Default)]
+struct Kills {
+    brokers: usize,
+    ingresses: usize,
+    workers: usize,
+}
+
+impl Kills {
+    fn all(&self) -> usize {
+        self.brokers + self.ingresses + self.workers
+    }
+
+    /// What was in flight each time: with a broker everywhere, with a worker in its slots, with an ingress what is sent
+    /// again.
+    fn bounds(&self, sent: &Sent) -> Bounds {
+        let flying = self.brokers * (6 * SLOTS + 32) + self.workers * 2 * SLOTS;
+        Bounds::repeats(flying + sent.unanswered + sent.refused.min(32 * self.brokers))
+    }
+}
+
+impl std::fmt::Display for Kills {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { brokers, ingresses, workers } = self;
+        write!(f, "killed: broker {brokers} times, ingresses {ingresses}, workers {workers}")
+    }
+}
+
 fn told(sent: &Sent) -> String {
     let (refused, unanswered, slowest) = (sent.refused, sent.unanswered, sent.slowest.as_secs_f64());
     format!("{refused} answers 503, {unanswered} requests without an answer, slowest {slowest:.1} s")

@@ -3,7 +3,7 @@
 use nix::sys::signal::Signal;
 use rand::Rng;
 
-use super::{SLOTS, broken_broker, load, pause, rng, scaled, sending, told, unsure, until};
+use super::{Kills, SLOTS, load, pause, rng, scaled, sending, told, unsure, until};
 use crate::{
     figures::Figures,
     ledger::{Bounds, settle},
@@ -132,26 +132,32 @@ pub(super) async fn everything_at_random() -> Figures {
     deployment.add_ingress().await;
     let mut rng = rng();
     let sent = sending(load(&deployment, 20_000));
-    let mut faults = 0;
+    let mut kills = Kills::default();
+    outside.broken();
     while !sent.is_finished() {
         pause(rng.random_range(1.0..4.0)).await;
-        one_of_everything(&mut deployment, rng.random_range(0..10), rng.random_range(0..6)).await;
-        outside.healed();
-        faults += 1;
+        one_of_everything(&mut deployment, rng.random_range(0..10), rng.random_range(0..6), &mut kills).await;
     }
     let sent = sent.await.unwrap();
-    let figures = settle(&sent.accepted, &outside, &deployment, broken_broker(faults, &sent)).await;
-    figures.noting(format!("{faults} kills, {}", told(&sent)))
+    let figures = settle(&sent.accepted, &outside, &deployment, kills.bounds(&sent)).await;
+    figures.noting(format!("{kills}; {}", told(&sent)))
 }
 
 /// Kills the broker, one of two ingresses or one of three workers, and starts it again.
-pub(super) async fn one_of_everything(deployment: &mut Deployment, what: usize, which: usize) {
+pub(super) async fn one_of_everything(deployment: &mut Deployment, what: usize, which: usize, kills: &mut Kills) {
     match what {
         0 => {
             deployment.node().kill().await;
             deployment.node().start().await;
+            kills.brokers += 1;
         }
-        1..=3 => deployment.renew_ingress(which % 2).await,
-        _ => deployment.renew_worker(which % 3),
+        1..=3 => {
+            deployment.renew_ingress(which % 2).await;
+            kills.ingresses += 1;
+        }
+        _ => {
+            deployment.renew_worker(which % 3);
+            kills.workers += 1;
+        }
     }
 }

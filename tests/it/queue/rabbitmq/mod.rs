@@ -2,6 +2,7 @@
 
 mod faults;
 mod flow;
+mod late_answers;
 mod privileges;
 mod suspects;
 mod tls;
