@@ -24,7 +24,9 @@ async fn a_consumer_whose_start_is_answered_too_late_keeps_nothing_to_itself() {
     );
     // Each asks to consume once; the second one only after the first was given up.
     until(async || node.eval(asked.as_str()).await.trim().parse::<u32>().unwrap() >= 2).await;
+    assert!(!rig.queue.is_connected(), "a worker is not ready while a lane of it is not consumed");
     node.eval(format!("{server} sys:resume(Server).")).await;
+    until(async || rig.queue.is_connected()).await;
     for _ in 0..12 {
         rig.publish(Lane::Outcome, &message()).await.unwrap();
     }
