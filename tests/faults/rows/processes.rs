@@ -19,6 +19,7 @@ pub(super) async fn ingress_killed(on: On) -> Figures {
     let mut kills = 0;
     while !sent.is_finished() {
         pause(rng.random_range(0.5..2.0)).await;
+        outside.broken();
         deployment.renew_ingress(0).await;
         outside.healed();
         kills += 1;
@@ -38,6 +39,7 @@ pub(super) async fn workers_killed(on: On) -> Figures {
     let mut kills = 0;
     while !sent.is_finished() {
         pause(rng.random_range(0.5..1.5)).await;
+        outside.broken();
         deployment.renew_worker(rng.random_range(0..3));
         outside.healed();
         kills += 1;

@@ -41,8 +41,10 @@ pub(super) async fn queues_deleted() -> Figures {
         ready.into_iter().all(|answer| answer.is_some_and(|(status, _)| status == 200))
     })
     .await;
+    // Until they are declared again the alternate exchange catches what comes.
+    let caught = replay_what_was_caught(&deployment).await;
     let figures = settle(&sent.accepted, &outside, &deployment, broken_broker(1, &sent)).await;
-    figures.noting(format!("4 queues deleted; {}", told(&sent)))
+    figures.noting(format!("4 queues deleted; {caught} caught and replayed; {}", told(&sent)))
 }
 
 /// The alternate exchange catches what no queue is bound for; the bindings are made again, and the operator replays what
