@@ -330,7 +330,7 @@ fn demo(arguments: &[&str]) -> String {
 
 #[test]
 fn the_demo_plays_a_conversation_of_each_channel_to_its_end() {
-    for channel in ["webchat", "voice"] {
+    for channel in ["webchat", "voice", "cxone-text"] {
         let text = demo(&["--channel", channel]);
         assert!(text.contains("I can help you reset your password."), "{channel}: {text}");
     }

@@ -192,7 +192,8 @@ impl Change for Take {
         let suspects = usize::from(self.state.suspects.load(Ordering::Relaxed) == 0);
         let wanted = Wanted { lane: self.lane, limit: self.slots.num_permits(), suspects };
         self.found = batch.lease(&wanted, || self.state.next_token())?;
-        Ok(())
+        // Whoever stored these may wait to hear what becomes of them.
+        self.state.hearing.look_around(batch.connection, batch.owner)
     }
 
     fn answer(self: Box<Self>, end: Result<(), QueueError>, state: &Arc<State>) {

@@ -27,6 +27,7 @@ mod failure;
 pub mod fuzz;
 mod headers;
 mod health;
+mod hearing;
 mod inbox;
 mod lease;
 mod leasing;

@@ -1,14 +1,14 @@
-//! Notices between the processes of one machine: rows of a table, written only while another process listens, and read by
-//! the watcher.
+//! Notices between the processes of one machine: rows of a table, written only while another process listens. How they
+//! are heard is [`super::hearing`].
 
-use std::sync::{Arc, atomic::Ordering};
+use std::sync::Arc;
 
-use bytes::Bytes;
-use rusqlite::{Connection, params};
+use rusqlite::params;
 
 use super::{
     batch::Batch,
-    inbox::{Change, WeakWriter, Writer},
+    hearing::Listen,
+    inbox::{Change, WeakWriter},
     place::sql,
     state::State,
 };
@@ -20,9 +20,6 @@ use crate::{
     },
 };
 
-/// Notices read at one look.
-const READ: u32 = 256;
-
 pub(super) struct EmbeddedNotices {
     pub(super) state: Arc<State>,
     pub(super) writer: WeakWriter,
@@ -31,7 +28,7 @@ pub(super) struct EmbeddedNotices {
 impl Notices for EmbeddedNotices {
     fn publish(&self, notice: Notice) {
         self.state.hub.spread(&notice);
-        if !self.state.others_listen.load(Ordering::Relaxed) {
+        if !self.state.hearing.others_listen() {
             return;
         }
         match self.writer.upgrade() {
@@ -44,15 +41,15 @@ impl Notices for EmbeddedNotices {
 
     fn subscribe(&self, topics: &[Topic]) -> NoticeReader {
         let reader = self.state.hub.subscribe(topics);
-        // It tells the others that we listen.
-        if let Some(watcher) = self.state.watcher.get() {
-            watcher.unpark();
+        // Before whatever this process stores from now on: who takes that knows that we listen.
+        if let Some(writer) = self.writer.upgrade() {
+            writer.offer(Box::new(Listen::new(&self.state)));
         }
         reader
     }
 
     fn is_heard(&self, topic: Topic) -> Option<bool> {
-        Some(self.state.hub.hears(topic) || self.state.others_listen.load(Ordering::Relaxed))
+        Some(self.state.hub.hears(topic) || self.state.hearing.others_listen())
     }
 }
 
@@ -85,26 +82,6 @@ impl Drop for Tell {
     }
 }
 
-/// Says that this process listens, or no longer does.
-struct Listen(bool);
-
-impl Change for Listen {
-    fn apply(&mut self, batch: &mut Batch<'_>) -> rusqlite::Result<()> {
-        let change = if self.0 {
-            "INSERT OR IGNORE INTO listener (owner) VALUES (?1)"
-        } else {
-            "DELETE FROM listener WHERE owner = ?1"
-        };
-        batch.execute(change, [batch.owner]).map(drop)
-    }
-
-    fn answer(self: Box<Self>, end: Result<(), QueueError>, state: &Arc<State>) {
-        if end.is_ok() {
-            state.listens.store(self.0, Ordering::Relaxed);
-        }
-    }
-}
-
 /// Forgets notices that are too old or too many, and listeners that are gone.
 pub(super) fn prune(batch: &Batch<'_>) -> rusqlite::Result<()> {
     batch.execute(
@@ -113,67 +90,4 @@ pub(super) fn prune(batch: &Batch<'_>) -> rusqlite::Result<()> {
         params![sql(batch.now.minus(LIFE)), WAITING],
     )?;
     batch.execute("DELETE FROM listener WHERE owner NOT IN (SELECT id FROM owner)", []).map(drop)
-}
-
-/// The watcher's part.
-#[derive(Default)]
-pub(super) struct Ear {
-    /// The last notice that was there before we listened, or that we read.
-    last: Option<i64>,
-}
-
-impl Ear {
-    /// Looks who else listens, and says whether we do.
-    pub(super) fn look_around(
-        &mut self,
-        connection: &Connection,
-        owner: i64,
-        state: &Arc<State>,
-        writer: &Writer,
-    ) -> rusqlite::Result<()> {
-        let others: bool = connection
-            .prepare_cached(
-                "SELECT EXISTS (SELECT 1 FROM listener JOIN owner ON owner.id = listener.owner WHERE owner <> ?1)",
-            )?
-            .query_row([owner], |row| row.get(0))?;
-        state.others_listen.store(others, Ordering::Relaxed);
-        let heard = state.hub.is_heard();
-        if heard != state.listens.load(Ordering::Relaxed) {
-            writer.offer(Box::new(Listen(heard)));
-        }
-        if !heard {
-            self.last = None;
-        }
-        Ok(())
-    }
-
-    /// Hands on what the others told since the last look; true if there may be more. Called when the file changed,
-    /// while somebody listens.
-    pub(super) fn hear(&mut self, connection: &Connection, owner: i64, state: &State) -> rusqlite::Result<bool> {
-        let Some(last) = self.last else {
-            let newest = "SELECT coalesce(max(id), 0) FROM notice";
-            self.last = Some(connection.prepare_cached(newest)?.query_row([], |row| row.get(0))?);
-            return Ok(false);
-        };
-        let mut statement = connection
-            .prepare_cached("SELECT id, owner, topic, body FROM notice WHERE id > ?1 ORDER BY id LIMIT ?2")?;
-        let mut rows = statement.query(params![last, READ])?;
-        let mut read = 0;
-        while let Some(row) = rows.next()? {
-            read += 1;
-            self.last = Some(row.get(0)?);
-            let topic = row.get_ref(2)?.as_str().ok().and_then(named);
-            if let Some(topic) = topic
-                && row.get::<_, i64>(1)? != owner
-            {
-                state.hub.spread(&Notice { topic, body: Bytes::from(row.get::<_, Vec<u8>>(3)?) });
-            }
-        }
-        Ok(read == READ)
-    }
-}
-
-/// The topic of that name; another version may know more.
-fn named(name: &str) -> Option<Topic> {
-    Topic::ALL.iter().copied().find(|topic| topic.as_str() == name)
 }

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     backlog::Backlog,
     health::Health,
+    hearing::Hearing,
     inbox::{Nudge, WeakWriter},
     place::{LeaseKey, index},
 };
@@ -44,11 +45,7 @@ pub(super) struct State {
     /// The write-ahead log is to be emptied.
     pub(super) long_log: AtomicBool,
     pub(super) hub: Hub,
-    /// Another process listens to notices, as of the last look. Before the first one it may: what a worker decides in its
-    /// first moments can be what a request waits for.
-    pub(super) others_listen: AtomicBool,
-    /// The file says that this process listens to notices.
-    pub(super) listens: AtomicBool,
+    pub(super) hearing: Hearing,
     nudged: AtomicBool,
     tokens: AtomicI64,
     ready: [watch::Sender<()>; 3],
@@ -70,8 +67,7 @@ impl State {
             suspects: AtomicUsize::new(0),
             watcher: OnceLock::new(),
             long_log: AtomicBool::new(false),
-            others_listen: AtomicBool::new(true),
-            listens: AtomicBool::new(false),
+            hearing: Hearing::default(),
             nudged: AtomicBool::new(false),
             tokens: AtomicI64::new(0),
             ready: std::array::from_fn(|_| watch::Sender::new(())),

@@ -13,8 +13,8 @@ use tokio_util::sync::DropGuard;
 
 use super::{
     failure::{Moment, explain},
+    hearing::{hear, see_to_listening},
     inbox::{WeakWriter, Writer},
-    notices::Ear,
     place::{index, moment, number, sql},
     reclaim::{Neighbours, Prune},
     state::State,
@@ -52,7 +52,6 @@ pub(super) fn spawn(
     let watcher = Watcher {
         connection,
         owner: watched.owner,
-        ear: Ear::default(),
         heard: None,
         neighbours: Neighbours::new(watched.directory, watched.owner),
         file: watched.file,
@@ -75,7 +74,6 @@ struct Watcher {
     connection: Connection,
     owner: i64,
     neighbours: Neighbours,
-    ear: Ear,
     /// The version of the file whose notices are all read.
     heard: Option<i64>,
     file: PathBuf,
@@ -142,7 +140,7 @@ impl Watcher {
         let awaited = Lane::ALL.into_iter().any(|lane| self.state.is_awaited(lane));
         match self.neighbours.are_there() {
             true if awaited => ALERT,
-            true if self.state.listens.load(Ordering::Relaxed) => LISTENING,
+            true if self.state.hearing.listens() => LISTENING,
             _ => CALM,
         }
     }
@@ -155,10 +153,11 @@ impl Watcher {
         self.wake_consumers(version)?;
         if neighbours {
             self.neighbours.look(&self.connection, writer)?;
-            self.ear.look_around(&self.connection, self.owner, &self.state, writer)?;
+            self.state.hearing.look_around(&self.connection, self.owner)?;
+            see_to_listening(&self.connection, self.owner, &self.state, writer)?;
         }
-        if self.state.listens.load(Ordering::Relaxed) && self.heard != Some(version) {
-            let more = self.ear.hear(&self.connection, self.owner, &self.state)?;
+        if self.state.hearing.listens() && self.heard != Some(version) {
+            let more = hear(&self.connection, self.owner, &self.state)?;
             self.heard = (!more).then_some(version);
         }
         if count {

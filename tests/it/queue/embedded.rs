@@ -3,6 +3,7 @@
 mod counts;
 mod crashes;
 mod files;
+mod hearing;
 mod other_process;
 mod owners;
 mod timing;
