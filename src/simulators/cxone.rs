@@ -1,4 +1,5 @@
-//! A simulated CXone: OAuth tokens and paged conversation summaries; its digital side stands in `cxone_digital.rs`.
+//! A simulated CXone: OAuth tokens and paged conversation summaries; its digital side stands in `cxone_digital.rs`, an
+//! archive of the same conversations in `archive.rs`.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -17,7 +18,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    CXONE_CLIENT_ID, CXONE_CLIENT_SECRET, Server,
+    CXONE_CLIENT_ID, CXONE_CLIENT_SECRET, Server, archive,
     cxone_digital::{CaseAuthor, Digital},
 };
 
@@ -47,12 +48,19 @@ pub struct Cxone {
 }
 
 #[derive(Default)]
-struct Data {
+pub(super) struct Data {
     tokens: HashSet<String>,
     tokens_given: u64,
     conversations: HashMap<String, Vec<Value>>,
-    pages_given: u64,
-    outage: Option<StatusCode>,
+    pub(super) pages_given: u64,
+    pub(super) outage: Option<StatusCode>,
+}
+
+impl Data {
+    /// The items of a conversation, the oldest first.
+    pub(super) fn said(&self, conversation_id: &str) -> Vec<Value> {
+        self.conversations.get(conversation_id).cloned().unwrap_or_else(|| items(conversation_id, &TURNS))
+    }
 }
 
 impl Cxone {
@@ -63,7 +71,7 @@ impl Cxone {
             .route("/api/v2/conversations/summaries", get(summaries))
             .with_state(Arc::clone(&state));
         let digital = Digital::default();
-        let router = router.merge(digital.router());
+        let router = router.merge(digital.router()).merge(archive::router(Arc::clone(&state)));
         Ok(Self { server: Server::start(address, router, CancellationToken::new()).await?, state, digital })
     }
 
@@ -116,7 +124,7 @@ impl Cxone {
         lock(&self.state).tokens_given
     }
 
-    /// Pages given out so far.
+    /// Pages given out so far, those of the archive included.
     #[must_use]
     pub fn pages_given(&self) -> u64 {
         lock(&self.state).pages_given
@@ -133,11 +141,11 @@ impl Cxone {
     }
 }
 
-fn lock(state: &Mutex<Data>) -> MutexGuard<'_, Data> {
+pub(super) fn lock(state: &Mutex<Data>) -> MutexGuard<'_, Data> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-type Answer = (StatusCode, Json<Value>);
+pub(super) type Answer = (StatusCode, Json<Value>);
 
 async fn token(State(state): State<Arc<Mutex<Data>>>, headers: HeaderMap, form: String) -> Answer {
     let mut data = lock(&state);
@@ -180,7 +188,7 @@ async fn summaries(State(state): State<Arc<Mutex<Data>>>, RawQuery(query): RawQu
         return (StatusCode::BAD_REQUEST, Json(json!({"error": "conversationId is missing"})));
     };
     data.pages_given += 1;
-    let said = data.conversations.get(conversation_id).cloned().unwrap_or_else(|| items(conversation_id, &TURNS));
+    let said = data.said(conversation_id);
     let size = fields.get("pageSize").and_then(|size| size.parse().ok()).unwrap_or(PAGE_CAP).clamp(1, PAGE_CAP);
     let begin: usize =
         fields.get("nextPageToken").and_then(|token| token.strip_prefix("after-")?.parse().ok()).unwrap_or(0);

@@ -1,9 +1,11 @@
 //! The outside world on loopback ports: what `cfr demo` and the tests run against.
 //!
-//! CXone gives conversations, an OpenAI-compatible gateway decides by keywords, a receiver of callbacks checks their
-//! signatures, and Cognigy's endpoints have sessions in which results are injected. Each answers as the real one does, and misbehaves on request. Their credentials are public: they guard
+//! CXone gives conversations (and beside it an archive with a JSON API of its own), an OpenAI-compatible gateway decides
+//! by keywords, a receiver of callbacks checks their signatures, and Cognigy's endpoints have sessions in which results
+//! are injected. Each answers as the real one does, and misbehaves on request. Their credentials are public: they guard
 //! nothing.
 
+mod archive;
 mod cognigy;
 mod cognigy_endpoint;
 mod cxone;
@@ -34,6 +36,8 @@ pub const CXONE_CLIENT_SECRET: &str = "demo-client-secret";
 pub const CXONE_ACCESS_KEY_ID: &str = "demo-access-key";
 /// Its secret.
 pub const CXONE_ACCESS_KEY_SECRET: &str = "demo-access-key-secret";
+/// The key that the simulated archive of conversations accepts, in `X-API-Key`.
+pub const ARCHIVE_KEY: &str = "demo-archive-key";
 /// The key that the simulated gateway accepts.
 pub const LLM_API_KEY: &str = "demo-gateway-key";
 /// The secret with which callbacks are signed, unless another is given.

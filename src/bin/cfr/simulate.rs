@@ -9,7 +9,9 @@ use anyhow::Context as _;
 use cognigy_fallback_router::{
     secret::Secret,
     shutdown::Shutdown,
-    simulators::{CALLBACK_SECRET, CXONE_CLIENT_ID, CXONE_CLIENT_SECRET, LLM_API_KEY, ReceivedCallback, Simulators},
+    simulators::{
+        ARCHIVE_KEY, CALLBACK_SECRET, CXONE_CLIENT_ID, CXONE_CLIENT_SECRET, LLM_API_KEY, ReceivedCallback, Simulators,
+    },
 };
 
 use crate::say;
@@ -48,6 +50,7 @@ async fn simulate(arguments: &Arguments) -> anyhow::Result<()> {
     let addresses = ports.map(|port| SocketAddr::new(arguments.listen, port));
     let simulators = Simulators::start_on(addresses, &[secret]).await?;
     say(&format!("CXone      {}   client {CXONE_CLIENT_ID}, secret {CXONE_CLIENT_SECRET}", simulators.cxone.url()));
+    say(&format!("archive    {}/archive/conversations/ID/entries   X-API-Key {ARCHIVE_KEY}", simulators.cxone.url()));
     say(&format!("model      {}   key {LLM_API_KEY}", simulators.llm.url()));
     say(&format!("callbacks  {}", simulators.cognigy.url()));
     tokio::select! {
