@@ -7,6 +7,7 @@ mod cxone_digital;
 mod cxone_summaries;
 mod examination;
 mod gathering;
+mod guarded;
 mod http;
 mod inline;
 mod requests;
@@ -76,6 +77,9 @@ pub enum HistoryError {
     /// The trigger does not bring what the source has to be asked with.
     #[error("the trigger does not bring {0}")]
     Incomplete(&'static str),
+    /// It failed so often that it is not asked for a moment.
+    #[error("is held off after it failed too often")]
+    HeldOff,
 }
 
 /// A source of conversations.
@@ -105,7 +109,7 @@ impl Config {
     }
 }
 
-/// Connects the configured provider, behind a cache where one is wanted.
+/// Connects the configured provider, behind a breaker, and a cache where one is wanted.
 ///
 /// # Errors
 /// When a setting of it is unusable, or its HTTP client cannot be built.
@@ -118,6 +122,7 @@ pub fn connect(config: &Config, metrics: &Arc<Metrics>) -> anyhow::Result<Arc<dy
         Provider::CxoneDigital => Arc::new(cxone_digital::CxoneDigital::new(&config.cxone_digital, turns, shared)?),
         Provider::Http => Arc::new(http::JsonApi::new(&config.http, turns, shared)?),
     };
+    let provider = Arc::new(guarded::Guarded::new(provider, Arc::clone(metrics)));
     if config.cache.is_off() {
         return Ok(provider);
     }

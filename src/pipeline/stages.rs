@@ -10,6 +10,7 @@ use crate::{history::HistoryError, http_client::UpstreamError, metrics::labels::
 pub(super) fn failure(error: &HistoryError) -> StageFailure {
     let error = match error {
         HistoryError::Incomplete(_) => return StageFailure::Rejected,
+        HistoryError::HeldOff => return StageFailure::Unavailable,
         HistoryError::Upstream(error) => error,
     };
     match error {
