@@ -104,6 +104,7 @@ pub(super) fn console(config: &Config, queue: Arc<dyn Queue>) -> anyhow::Result<
         let bot = console::Bot {
             replayer: replayer(config, &profile).with_context(|| format!("profiles.{name}"))?,
             pipeline: build_pipeline(config, &profile, &breakers, &metrics).map_err(|error| format!("{error:#}")),
+            callback: callback::Preview::of(&profile.callback),
             deadline: profile.deadline,
         };
         Ok((name.clone(), bot))

@@ -2,6 +2,7 @@
 
 pub mod cognigy;
 mod demands;
+mod preview;
 mod webhook;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
@@ -12,7 +13,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::{Deserialize, Serialize};
 
-pub use self::demands::Demands;
+pub use self::{demands::Demands, preview::Preview};
 use crate::{
     egress::EgressConfig,
     metrics::Metrics,

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use crate::{
+    callback::Preview,
     dead_letters::Deadlines,
     pipeline::{Pipeline, Replayer},
     queue::Queue,
@@ -29,6 +30,8 @@ pub struct Bot {
     pub replayer: Replayer,
     /// Asks its models, with nothing but the history that a trigger brings; or why it cannot.
     pub pipeline: Result<Pipeline, String>,
+    /// How its callbacks look.
+    pub callback: Preview,
     /// From acceptance until an answer is worthless.
     pub deadline: Duration,
 }

@@ -141,9 +141,10 @@ pub(super) async fn run(
         Err(problems) => Shown::Problems(problems),
         Ok(rendered) => match trial::run(&console, &attempt.profile, &rendered).await {
             Err(problems) => Shown::Problems(problems),
-            Ok(decided) => {
-                Operator(visitor.name.clone()).did("playground_run", &attempt.profile, &[decided.outcome.trigger_id]);
-                Shown::Run(Box::new(decided))
+            Ok(ran) => {
+                let id = ran.decided.outcome.trigger_id;
+                Operator(visitor.name.clone()).did("playground_run", &attempt.profile, &[id]);
+                Shown::Run(Box::new(ran))
             }
         },
     };

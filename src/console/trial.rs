@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::{Bot, Console};
 use crate::{
+    callback,
     pipeline::{self, Decided},
     prompt::{Prompt, TemplateSet},
     time::EpochMs,
@@ -55,6 +56,14 @@ pub(super) struct Rendered {
     pub(super) prompt: Prompt,
     templates: TemplateSet,
     body: TriggerBody,
+}
+
+/// What came of a run.
+pub(super) struct Ran {
+    pub(super) decided: Decided,
+    pub(super) mode: callback::Mode,
+    /// The body of its callback, where that is more than the outcome.
+    pub(super) wrapped: Option<serde_json::Value>,
 }
 
 /// Renders the prompt.
@@ -102,7 +111,7 @@ fn render_now(bot: &Bot, attempt: &Attempt) -> Result<Rendered, Vec<String>> {
 ///
 /// # Errors
 /// A sentence a line.
-pub(super) async fn run(console: &Arc<Console>, profile: &str, rendered: &Rendered) -> Result<Decided, Vec<String>> {
+pub(super) async fn run(console: &Arc<Console>, profile: &str, rendered: &Rendered) -> Result<Ran, Vec<String>> {
     let bot = bot(console, profile)?;
     let pipeline = bot.pipeline.as_ref().map_err(|why| vec![why.clone()])?;
     console.trials.runs.check().map_err(|_| vec![format!("more than {RUNS} runs within a minute; wait a little")])?;
@@ -114,5 +123,7 @@ pub(super) async fn run(console: &Arc<Console>, profile: &str, rendered: &Render
         deadline: now.plus(bot.deadline),
         body: rendered.body.clone(),
     };
-    Ok(pipeline.run_told(Some(&rendered.templates), &trigger, now, 1).await)
+    let decided = pipeline.run_told(Some(&rendered.templates), &trigger, now, 1).await;
+    let wrapped = bot.callback.wrapped(&trigger.body, &decided.outcome, SystemTime::now().into());
+    Ok(Ran { decided, mode: bot.callback.mode(), wrapped })
 }

@@ -1,7 +1,10 @@
 //! The operators' page: who may see and do what, and that nothing on it is more than text.
 
 mod access;
+mod audit;
+mod broker;
 mod pages;
+mod playground;
 
 use std::time::Duration;
 
@@ -14,6 +17,9 @@ use reqwest::{Method, RequestBuilder, Response};
 use crate::support::app::TestApp;
 
 pub(crate) const TOKEN: &str = "a-console-token-of-more-than-32-bytes!!";
+
+/// What an attacker would like to see on the page as more than text.
+pub(crate) const HOSTILE: &str = "<script>alert(1)</script><img src=x onerror=alert(1)>\"'>";
 
 /// A visitor with a browser's manners: keeps the cookie, says where it comes from, sends the form's token.
 pub(crate) struct Visitor {
@@ -50,11 +56,15 @@ impl Page {
 impl Visitor {
     /// Loads a first page, as every visitor does.
     pub(crate) async fn of(running: &Running) -> Self {
+        Self::at(running.console.unwrap().to_string()).await
+    }
+
+    /// The same of a page that is served at this address.
+    pub(crate) async fn at(host: String) -> Self {
         let limit = Duration::from_secs(60);
         let config =
             ClientConfig { connect_timeout: limit, timeout: limit, https_only: false, roots: Roots::default() };
         let client = http_client::build(&config).unwrap();
-        let host = running.console.unwrap().to_string();
         let mut visitor = Self { client, host, cookie: String::new(), csrf: String::new() };
         let first = visitor.get("/console/sign-in").await;
         let first = if first.status == 303 { visitor.get("/console").await } else { first };

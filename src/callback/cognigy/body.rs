@@ -61,8 +61,13 @@ impl<'a> Json<'a> {
         let ts = now.seconds();
         // Unambiguous: neither ids nor the payload, which is compact JSON, hold a line feed; only the text may.
         let signed = format!("{ts}\n{trigger_id}\n{user_id}\n{session_id}\n{text}\n{payload}");
-        let sig = signer.hex_body(signed.as_bytes());
-        let proof = Proof { v: VERSION, trigger_id, ts, payload, sig };
+        Self::with(body, url_token, now, signer.hex_body(signed.as_bytes()))
+    }
+
+    /// The body with something in the place of its signature.
+    pub(super) fn with(body: &Body<'a>, url_token: Option<&'a str>, now: EpochMs, sig: String) -> Self {
+        let Body { session: Session { user_id, session_id, .. }, text, trigger_id, payload } = *body;
+        let proof = Proof { v: VERSION, trigger_id, ts: now.seconds(), payload, sig };
         Self { user_id, session_id, text, url_token, data: Data { fallback_router: proof } }
     }
 }

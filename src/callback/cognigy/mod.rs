@@ -5,6 +5,7 @@
 //! deprecated there since 2026.6.
 
 mod body;
+pub(super) mod preview;
 mod route;
 mod settings;
 mod text;
@@ -102,10 +103,7 @@ impl Cognigy {
 #[async_trait]
 impl Callback for Cognigy {
     fn reply_to(&self, trigger: Option<&TriggerBody>, outcome: &Outcome) -> ReplyTo {
-        let text = match self.route.action() {
-            Action::Inject => text::injected(&self.config, trigger, outcome),
-            Action::Notify => text::notified(outcome),
-        };
+        let text = text::of(self.route.action(), &self.config, trigger, outcome);
         ReplyTo { url_token: trigger.and_then(|trigger| trigger.url_token.clone()), text: Some(text) }
     }
 

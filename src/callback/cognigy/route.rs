@@ -18,12 +18,7 @@ pub(super) struct Route {
 
 impl Route {
     pub(super) fn new(mode: Mode, managed_action: Action, base: Url) -> Self {
-        let action = match mode {
-            Mode::CognigyNotify => Action::Notify,
-            Mode::CognigyManagement => managed_action,
-            _ => Action::Inject,
-        };
-        Self { base, action, managed: mode == Mode::CognigyManagement }
+        Self { base, action: action(mode, managed_action), managed: mode == Mode::CognigyManagement }
     }
 
     pub(super) fn action(&self) -> Action {
@@ -55,6 +50,15 @@ impl Route {
     pub(super) fn json(&self, body: &Body<'_>, signer: &Signer, now: EpochMs) -> Option<Vec<u8>> {
         let token = self.managed.then_some(body.session.url_token);
         serde_json::to_vec(&Json::signed(body, token, signer, now)).ok()
+    }
+}
+
+/// What a mode does with outcomes.
+pub(super) fn action(mode: Mode, managed_action: Action) -> Action {
+    match mode {
+        Mode::CognigyNotify => Action::Notify,
+        Mode::CognigyManagement => managed_action,
+        _ => Action::Inject,
     }
 }
 

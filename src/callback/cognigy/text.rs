@@ -1,14 +1,22 @@
 //! The text of an injected or notified outcome.
 
-use super::settings::Config;
+use super::settings::{Action, Config};
 use crate::{outcome::Outcome, trigger::TriggerBody};
 
 /// Cognigy's own limit for the text of one input, in characters.
 const LONGEST: usize = 10_000;
 
+/// What is said in the session.
+pub(super) fn of(action: Action, config: &Config, trigger: Option<&TriggerBody>, outcome: &Outcome) -> String {
+    match action {
+        Action::Inject => injected(config, trigger, outcome),
+        Action::Notify => notified(outcome),
+    }
+}
+
 /// What a flow is run with: empty where it looks at the data, or an order to run an intent
 /// (<https://docs.cognigy.com/ai/empower/nlu/intents/trigger-intent>).
-pub(super) fn injected(config: &Config, trigger: Option<&TriggerBody>, outcome: &Outcome) -> String {
+fn injected(config: &Config, trigger: Option<&TriggerBody>, outcome: &Outcome) -> String {
     let order = trigger.and_then(|trigger| {
         let intent = target(config, trigger, outcome)?;
         let order = format!("cIntent:{intent}|");
@@ -20,7 +28,7 @@ pub(super) fn injected(config: &Config, trigger: Option<&TriggerBody>, outcome: 
 }
 
 /// What a customer is shown.
-pub(super) fn notified(outcome: &Outcome) -> String {
+fn notified(outcome: &Outcome) -> String {
     let decided = outcome.routing_decision.as_ref().map(|decision| &decision.suggested_response);
     decided.or(outcome.suggested_response.as_ref()).cloned().unwrap_or_default()
 }

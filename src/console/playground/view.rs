@@ -10,20 +10,16 @@ use super::super::{
     outcomes::{cost, status},
     page::{count, csrf},
     stages, story,
-    trial::{Attempt, RUNS},
+    trial::{Attempt, RUNS, Ran},
 };
-use crate::{
-    pipeline::{Decided, Stages},
-    prompt::Prompt,
-    story::Told,
-};
+use crate::{callback::Mode, pipeline::Stages, prompt::Prompt, story::Told};
 
 /// What came of the last press of a button.
 pub(super) enum Shown {
     Nothing,
     Problems(Vec<String>),
     Prompt(Prompt),
-    Run(Box<Decided>),
+    Run(Box<Ran>),
 }
 
 pub(super) fn content(console: &Console, visitor: &Visitor, attempt: &Attempt, shown: &Shown) -> Markup {
@@ -85,7 +81,7 @@ pub(super) fn result(console: &Console, visitor: &Visitor, attempt: &Attempt, sh
                 div class="notice bad" role="alert" { p { "That does not work:" } ul { @for problem in problems { li { (problem) } } } }
             }
             Shown::Prompt(prompt) => section { h2 { "Prompt" } (message("system", &prompt.system)) (message("user", &prompt.user)) },
-            Shown::Run(decided) => (ran(console, visitor, attempt, decided)),
+            Shown::Run(run) => (ran(console, visitor, attempt, run)),
         }
     }
 }
@@ -101,9 +97,9 @@ fn message(name: &str, text: &str) -> Markup {
     }
 }
 
-fn ran(console: &Console, visitor: &Visitor, attempt: &Attempt, decided: &Decided) -> Markup {
-    let (outcome, told) = (&decided.outcome, decided.told.as_ref());
-    let times = times(&decided.stages);
+fn ran(console: &Console, visitor: &Visitor, attempt: &Attempt, ran: &Ran) -> Markup {
+    let (outcome, told) = (&ran.decided.outcome, ran.decided.told.as_ref());
+    let times = times(&ran.decided.stages);
     html! {
         section {
             h2 { "Outcome" }
@@ -115,10 +111,7 @@ fn ran(console: &Console, visitor: &Visitor, attempt: &Attempt, decided: &Decide
                 (stages::bar(&times, stages::total(&times)))
                 (stages::legend(&times))
             }
-            figure class="text" {
-                figcaption { "Callback body" small { "not sent" } }
-                pre tabindex="0" { (serde_json::to_string_pretty(outcome).unwrap_or_default()) }
-            }
+            (bodies(ran))
         }
         @if let Some(told) = told {
             @if !told.answers.is_empty() {
@@ -126,6 +119,28 @@ fn ran(console: &Console, visitor: &Visitor, attempt: &Attempt, decided: &Decide
             }
             section { h2 { "Prompt" } (message("system", &told.system)) (message("user", &told.user)) }
             (save(console, visitor, attempt, told))
+        }
+    }
+}
+
+/// The outcome, and what would be posted of it.
+fn bodies(ran: &Ran) -> Markup {
+    let (name, hint) = match ran.mode {
+        Mode::Webhook => ("Callback body", "not sent"),
+        Mode::None => ("Outcome", "of this profile nothing is posted: it is for requests that wait or ask"),
+        Mode::CognigyInject | Mode::CognigyNotify | Mode::CognigyManagement => ("Outcome", "the payload below"),
+    };
+    html! {
+        (json(name, hint, &ran.decided.outcome))
+        @if let Some(wrapped) = &ran.wrapped { (json("Callback body", "not sent", wrapped)) }
+    }
+}
+
+fn json(name: &str, hint: &str, content: &impl serde::Serialize) -> Markup {
+    html! {
+        figure class="text" {
+            figcaption { (name) small { (hint) } }
+            pre tabindex="0" { (serde_json::to_string_pretty(content).unwrap_or_default()) }
         }
     }
 }
