@@ -5,11 +5,13 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Stdio,
+    time::Duration,
 };
 
 use cognigy_fallback_router::{
     app::{self, Running},
     config::{self, Role, Sources},
+    queue::notice::{Notice, Topic},
     shutdown::Shutdown,
 };
 use serde_json::json;
@@ -17,10 +19,12 @@ use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     process::{Child, Command},
+    time::timeout,
 };
 
 use crate::support::{
     app::{CALLBACK_SECRET, COMPLETIONS, WEBHOOK_SECRET, World, completion, decision},
+    broker,
     stub::{Recorded, Reply},
 };
 
@@ -82,7 +86,7 @@ fn model(request: &Recorded) -> Reply {
 }
 
 /// Three bots: one whose answers are injected, one that may go on with intents of its flow, one that waits or polls.
-fn settings(world: &World, endpoint: &str, queue: &Path) -> String {
+fn settings(world: &World, endpoint: &str, queue: &str) -> String {
     let gateway = format!("llm = {{ base_url = {:?}, api_key = \"key\", attempts = 1 }}", world.llm.url(""));
     let profile = |name: &str, callback: &str| {
         format!(
@@ -93,7 +97,7 @@ fn settings(world: &World, endpoint: &str, queue: &Path) -> String {
     let loopback = "egress = { allow_http = true, allow_private_cidrs = [\"127.0.0.0/8\"] }";
     let inject = format!("mode = \"cognigy-inject\", url = {endpoint:?}, secrets = [{CALLBACK_SECRET:?}], {loopback}");
     [
-        format!("[queue]\nbackend = \"embedded\"\nembedded = {{ directory = {queue:?} }}\n"),
+        format!("[queue]\n{queue}\n"),
         "[ingress]\nlisten = \"127.0.0.1:0\"\nlimits = { drain_delay = \"0s\" }\n[admin]\nlisten = \"127.0.0.1:0\"\n"
             .into(),
         profile("default", &inject),
@@ -109,19 +113,29 @@ async fn start(settings: &Path, role: Role, shutdown: &Shutdown) -> Running {
     app::start(&loaded.config, role, shutdown.clone()).await.unwrap()
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_flow_with_the_packed_extension_reaches_every_child_and_shows_each_answer_once() {
-    let extension = installed().await;
-    let (mut cognigy, endpoint) = cognigy(extension.path()).await;
+/// Waits until the ingress hears what the worker tells: over a broker that is a moment after both have started.
+async fn in_touch(ingress: &Running, worker: &Running) {
+    let mut heard = ingress.queue.notices().subscribe(&[Topic::Outcome]);
+    let hello = || worker.queue.notices().publish(Notice { topic: Topic::Outcome, body: "hello".into() });
+    hello();
+    while timeout(Duration::from_millis(50), heard.next()).await.is_err() {
+        hello();
+    }
+}
+
+/// Every scenario, over such a queue.
+async fn played(extension: &Path, queue: &str) {
+    let (mut cognigy, endpoint) = cognigy(extension).await;
     let world = World::start().await;
     world.llm.computed(COMPLETIONS, model);
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("cfr.toml");
-    fs::write(&file, settings(&world, &endpoint, &folder.path().join("queue"))).unwrap();
+    fs::write(&file, settings(&world, &endpoint, queue)).unwrap();
     let shutdown = Shutdown::default();
     let ingress = start(&file, Role::Ingress, &shutdown).await;
     let worker = start(&file, Role::Worker, &shutdown).await;
     ingress.queue.ready().await.unwrap();
+    in_touch(&ingress, &worker).await;
 
     let router = json!({
         "routerUrl": format!("http://{}", ingress.webhook.unwrap()),
@@ -137,4 +151,14 @@ async fn a_flow_with_the_packed_extension_reaches_every_child_and_shows_each_ans
 
     shutdown.drain.cancel();
     assert!(ingress.ended().await.unwrap() && worker.ended().await.unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flow_with_the_packed_extension_reaches_every_child_and_shows_each_answer_once() {
+    let (extension, folder) = (installed().await, TempDir::new().unwrap());
+    let directory = folder.path().join("queue");
+    played(extension.path(), &format!("backend = \"embedded\"\nembedded = {{ directory = {directory:?} }}")).await;
+    let node = broker::shared().await;
+    let url = node.vhost().await.url;
+    played(extension.path(), &format!("backend = \"rabbitmq\"\nrabbitmq = {{ urls = [{url:?}] }}")).await;
 }

@@ -18,8 +18,9 @@ use crate::{
 
 const HOLDS: usize = 256;
 
-/// Two ingresses that hear of each other's triggers, and a worker.
-async fn everybody_answers_everywhere(place: Place) {
+/// Two ingresses that hear of each other's triggers, and a worker: everybody who waits gets the synchronous answer of the
+/// original service, and every replica knows it afterwards.
+async fn everybody_is_answered_and_everybody_knows(place: Place) {
     let shutdown = Shutdown::default();
     let start = async |role| run(&place.environment, role, shutdown.clone()).await;
     let (one, other, worker) = (start(Role::Ingress).await, start(Role::Ingress).await, start(Role::Worker).await);
@@ -28,49 +29,57 @@ async fn everybody_answers_everywhere(place: Place) {
     // Both listen once each knows an outcome that the other one accepted.
     for (accepts, asked) in [(&one, &other), (&other, &one)] {
         loop {
-            let id = patiently(&client, accepts, trigger()).await.id();
-            if poll(asked, id, Some(1)).await.body["status"] == "done" {
+            let answer = wait(accepts, &trigger(), 1).await;
+            if answer.status == 200 && poll(asked, answer.id(), Some(1)).await.body["status"] == "done" {
                 break;
             }
         }
     }
     slow_model(&place.world, Duration::from_millis(200));
-    let holds = (0..HOLDS).map(async |number| {
-        let mut body = trigger();
-        body["metadata"] = json!({"number": number});
-        (number, patiently(&client, if number % 2 == 0 { &one } else { &other }, body).await)
-    });
-    let answers = futures_util::future::join_all(holds).await;
-    assert_eq!(answers.len(), HOLDS);
-    let mut in_time = 0;
-    for (number, answer) in answers {
-        let [own, stranger] = if number % 2 == 0 { [&one, &other] } else { [&other, &one] };
-        // On a machine that is slow enough some take longer than 20 s, and have to ask again.
-        let outcome = match answer.status {
-            200 => answer.body.clone(),
-            _ => asked_again(own, answer.id()).await,
-        };
-        in_time += usize::from(answer.status == 200);
-        assert_eq!((&outcome["status"], &outcome["routing_decision"]), (&json!("success"), &decision()), "{outcome}");
-        assert_eq!(outcome["metadata"]["number"], number, "everybody gets their own");
+    let replicas = [&one, &other];
+    for (number, answer) in at_once(&client, replicas, HOLDS).await {
+        assert_eq!((&answer.body["status"], &answer.body["routing_decision"]), (&json!("success"), &decision()));
+        assert_eq!(names(&answer.body["routing_decision"]).len(), 5);
+        assert_eq!(answer.body["conversationId"], trigger()["conversationId"]);
+        assert_eq!(answer.body["metadata"]["number"], number, "everybody gets their own");
         // Whoever accepted it, every replica knows the outcome.
-        assert_eq!(asked_again(stranger, answer.id()).await, outcome);
+        assert_eq!(asked_again(replicas[(number + 1) % 2], answer.id()).await, answer.body);
     }
-    assert!(in_time > 0, "nobody was answered while they waited");
+    place.world.llm.always(COMPLETIONS, completion("I would say that this is about a password."));
+    for (number, answer) in at_once(&client, replicas, HOLDS / 4).await {
+        assert_eq!(answer.body["status"], "schema_validation_failed");
+        assert!(answer.body["error"].is_string() && answer.body["suggested_response"].is_string());
+        assert_eq!(answer.body["fallback_action"], "route_to_human");
+        assert_eq!(answer.body["metadata"]["number"], number);
+    }
     shutdown.drain.cancel();
     for running in [one, other, worker] {
         assert!(running.ended().await.unwrap());
     }
 }
 
-/// Posts and waits. A queue that has no room for so many at once on a busy machine is asked again, as a sender does.
-async fn patiently(client: &reqwest::Client, running: &Running, body: Value) -> Answer {
+/// So many requests that wait, all at once, half of them at each replica; who gets which answer.
+async fn at_once(client: &reqwest::Client, replicas: [&Running; 2], count: usize) -> Vec<(usize, Answer)> {
+    let holds = (0..count).map(async |number| (number, held_trigger(client, replicas[number % 2], number).await));
+    futures_util::future::join_all(holds).await
+}
+
+/// Posts a trigger and waits for its outcome, as the original's synchronous request did, until it has got it: a queue that
+/// has no room for so many at once on a busy machine, or an outcome that takes longer than 20 s there, is asked for again
+/// with the same key.
+async fn held_trigger(client: &reqwest::Client, running: &Running, number: usize) -> Answer {
+    let mut body = trigger();
+    body["metadata"] = json!({"number": number});
+    let key = uuid::Uuid::now_v7().to_string();
     loop {
-        let answer = Answer::of(signed(client, &webhook(running), &body).header("prefer", "wait=20")).await;
-        if answer.status != 503 {
-            return answer;
+        let request = signed(client, &webhook(running), &body).header("prefer", "wait=20");
+        let answer = Answer::of(request.header("idempotency-key", &key)).await;
+        match answer.status {
+            200 => return answer,
+            202 => {}
+            503 => tokio::time::sleep(Duration::from_millis(200)).await,
+            status => panic!("{status}: {}", answer.body),
         }
-        tokio::time::sleep(Duration::from_millis(200)).await;
     }
 }
 
@@ -85,13 +94,13 @@ async fn asked_again(running: &Running, id: TriggerId) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_replicas_hold_256_requests_at_once_and_both_know_every_outcome_on_rabbitmq() {
-    everybody_answers_everywhere(Place::broker().await).await;
+async fn two_replicas_answer_256_requests_that_wait_at_once_and_both_know_every_outcome_on_rabbitmq() {
+    everybody_is_answered_and_everybody_knows(Place::broker().await).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_replicas_hold_256_requests_at_once_and_both_know_every_outcome_on_the_embedded_queue() {
-    everybody_answers_everywhere(Place::embedded().await).await;
+async fn two_replicas_answer_256_requests_that_wait_at_once_and_both_know_every_outcome_on_the_embedded_queue() {
+    everybody_is_answered_and_everybody_knows(Place::embedded().await).await;
 }
 
 /// The real ingress without a worker: whoever waits, waits.
