@@ -1,6 +1,6 @@
 //! Settings from the environment: `CFR__SECTION__KEY`, and the short names of the original service.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::SocketAddr};
 
 use config::{ConfigError, FileFormat, Map, Source, Value, ValueKind};
 
@@ -52,16 +52,16 @@ pub(super) fn overrides(environment: &BTreeMap<String, String>, problems: &mut V
         let path = path.to_ascii_lowercase();
         match value(text) {
             Ok(value) => insert(&mut tree, &path.split("__").collect::<Vec<_>>(), value),
-            Err(()) => problems.push(format!("{name}: begins with [ but is not a TOML list, e.g. [\"a\", \"b\"]")),
+            Err(()) => problems.push(format!("{name}: begins with [ but is neither a TOML list, e.g. [\"a\", \"b\"], nor an address with its port, e.g. [::]:8000")),
         }
     }
     tree
 }
 
 /// Text stays text and becomes a number or a boolean only where the setting is one, so that a secret of digits keeps
-/// its zeros.
+/// its zeros. An IPv6 address to listen on begins like a list, but is none.
 fn value(text: &str) -> Result<Value, ()> {
-    if !text.starts_with('[') {
+    if !text.starts_with('[') || text.parse::<SocketAddr>().is_ok() {
         return Ok(Value::from(text));
     }
     config::Config::builder()
@@ -86,5 +86,28 @@ fn insert(tree: &mut Map<String, Value>, path: &[&str], value: Value) {
                 insert(section, rest, value);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_begins_with_a_bracket_is_a_list_or_an_address_to_listen_on() {
+        for address in ["[::]:8000", "[::1]:0", "[fe80::1]:9464"] {
+            assert_eq!(value(address).unwrap(), Value::from(address));
+        }
+        let list = value(r#"["a", "[::]:8000"]"#).unwrap().into_array().unwrap();
+        assert_eq!(list.len(), 2);
+        for neither in ["[::]", "[::]:port", "[a", "[::]:8000 "] {
+            assert!(value(neither).is_err(), "{neither}");
+        }
+        let environment = BTreeMap::from([("CFR__INGRESS__LISTEN".to_owned(), "[::1]:8000".to_owned())]);
+        let mut problems = Vec::new();
+        let tree = overrides(&environment, &mut problems);
+        assert!(problems.is_empty());
+        let listen = tree["ingress"].clone().into_table().unwrap()["listen"].clone();
+        assert_eq!(listen.into_string().unwrap(), "[::1]:8000");
     }
 }
