@@ -226,6 +226,8 @@ fn callback() -> Operation {
         .operation_id(Some("receiveOutcome"))
         .summary(Some("The outcome of a trigger, posted to the profile's callback until it is acknowledged"))
         .tag("outcomes")
+        // Both are sent; one is enough.
+        .securities(Some(["standardWebhooks", "hexBody"].map(|scheme| SecurityRequirement::new(scheme, [""; 0]))))
         .parameter(header("webhook-id", "The trigger's id, the same in every try: keep the first, drop repeats"))
         .parameter(header("webhook-timestamp", "When this try was made, in Unix seconds"))
         .parameter(header("webhook-signature", "Standard Webhooks: `v1,<base64>`, several during a rotation"))
