@@ -1,5 +1,6 @@
 //! What ships under `deploy/` fits the program: its metrics, its permissions, its alerts' pages. `live` runs it for real.
 
+mod alert_table;
 mod documents;
 mod grid;
 mod live;
