@@ -43,7 +43,14 @@ impl Circuits {
 
     /// Counts a breaker that changed its state.
     pub fn changed(&self, upstream: Upstream, before: Circuit, now: Circuit) {
-        self.changes.with_label_values(&[upstream.as_str(), now.as_str()]).inc();
+        let to = match now {
+            Circuit::Closed => Some(CircuitChange::Closed),
+            Circuit::Open => Some(CircuitChange::Open),
+            Circuit::HalfOpen => None,
+        };
+        if let Some(to) = to {
+            self.changes.with_label_values(&[upstream.as_str(), to.as_str()]).inc();
+        }
         self.count(upstream, |counts| {
             counts[place(before)] = counts[place(before)].saturating_sub(1);
             counts[place(now)] += 1;

@@ -97,14 +97,12 @@ label!(/// The state of a circuit breaker.
     HalfOpen = "half_open",
 });
 
-label!(/// What a circuit breaker changed to.
+label!(/// What a circuit breaker changed to; a probe before it tells no more.
     CircuitChange, "to", {
     /// Calls go through again.
     Closed = "closed",
     /// Calls are held off.
     Open = "open",
-    /// One call probes.
-    HalfOpen = "half_open",
 });
 
 label!(/// Who gives out access tokens.

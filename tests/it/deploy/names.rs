@@ -1,6 +1,10 @@
 //! Metrics, labels and values in rules, panels, console page and runbooks are those that the program exposes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::Write as _,
+    process::{Command, Stdio},
+};
 
 use promql_parser::{
     label::{MatchOp, Matcher},
@@ -116,17 +120,33 @@ fn problems(query: &Query, metrics: &Exposed, recorded: &BTreeSet<String>) -> Ve
 }
 
 /// What ingress and worker in one process expose after a trigger.
-async fn exposition() -> Exposed {
+async fn exposition() -> String {
     let app = TestApp::start_with(&[("LLM_MODEL", "gpt-4o-mini")]).await;
     app.outcome_of(&trigger()).await;
     let (_, text) = app.admin("/metrics").await;
     app.stop().await;
-    exposed(&text)
+    text
+}
+
+#[tokio::test]
+async fn promtool_finds_nothing_wrong_with_what_is_exposed() {
+    let text = exposition().await;
+    let mut promtool = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("promtool is not installed: run tests/run, which installs it");
+    promtool.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    let output = promtool.wait_with_output().unwrap();
+    let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    assert!(output.status.success() && said.is_empty(), "{said}");
 }
 
 #[tokio::test]
 async fn every_query_names_metrics_labels_and_values_that_exist() {
-    let metrics = exposition().await;
+    let metrics = exposed(&exposition().await);
     let rules = queries::rules();
     let recorded = rules.iter().map(|rule| rule.place.clone()).collect();
     let all = [rules, queries::dashboard(), queries::console(), queries::runbooks()];
