@@ -6,7 +6,7 @@ use super::{Backend, Config, Profile, Role, check_history};
 use crate::{
     callback::Mode,
     egress::Egress,
-    otlp,
+    llm, otlp,
     safe_answer::SafeAnswers,
     secret::Secret,
     signature::{Scheme, Signer, Verifier, weak},
@@ -141,8 +141,25 @@ fn general(profile: &Profile, key: &dyn Fn(&str) -> String, notes: &mut Notes<'_
     if let Some(budget) = &profile.llm.budget {
         notes.within(&key("llm.budget.window"), budget.window, s(1), s(31 * 24 * 3600));
     }
+    hedge(&profile.llm, key, notes);
     notes.within(&key("callback.timeout"), profile.callback.timeout, Duration::from_millis(100), s(120));
     notes.within(&key("callback.max_age"), profile.callback.max_age, s(1), s(24 * 3600));
+}
+
+fn hedge(llm: &llm::Config, key: &dyn Fn(&str) -> String, notes: &mut Notes<'_>) {
+    let Some(hedge) = llm.hedge else { return };
+    if let Some(after) = hedge.after {
+        notes.within(&key("llm.hedge.after"), after, Duration::from_millis(10), llm.attempt_timeout);
+    }
+    if hedge.to == llm::HedgeTo::Next && llm.models.len() < 2 {
+        notes.problem(
+            &key("llm.hedge.to"),
+            "is \"next\", but llm.models names no second model; \"same\" would be right",
+        );
+    }
+    if llm.calls_per_trigger < 2 {
+        notes.warning(&key("llm.hedge"), "has no effect: llm.calls_per_trigger allows no second call");
+    }
 }
 
 fn webhook(profile: &Profile, key: &dyn Fn(&str) -> String, notes: &mut Notes<'_>) {

@@ -7,10 +7,10 @@ use std::{
 };
 
 use sha2::{Digest, Sha256};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use url::Url;
 
-use super::{Config, LlmError};
+use super::{Config, LlmError, adaptive::Adaptive};
 use crate::{
     breaker::Breaker,
     metrics::{
@@ -71,15 +71,21 @@ pub(super) struct SharedBreaker {
     state: Mutex<State>,
     /// Wakes those who wait for the breaker.
     pub(super) changed: watch::Sender<()>,
+    /// Whoever waits for their turn, in order: the first one has it.
+    pub(super) line: tokio::sync::Mutex<()>,
+    /// Wakes the first one when a call has ended.
+    pub(super) freed: Notify,
 }
 
 pub(super) struct State {
     pub(super) breaker: Breaker,
     /// How many calls may be repeats.
     pub(super) retries: RetryBudget,
+    /// How fast and how many at once.
+    pub(super) adaptive: Adaptive,
     /// Why the last call failed: the reason for holding it off.
     pub(super) last: LlmError,
-    metrics: Arc<Metrics>,
+    pub(super) metrics: Arc<Metrics>,
     /// What the metrics say of the breaker.
     shown: Circuit,
 }
@@ -92,10 +98,16 @@ impl SharedBreaker {
             shown: breaker.circuit(),
             breaker,
             retries: RetryBudget::default(),
+            adaptive: Adaptive::default(),
             metrics,
             last: LlmError::Unavailable,
         };
-        Self { state: Mutex::new(state), changed: watch::Sender::new(()) }
+        Self {
+            state: Mutex::new(state),
+            changed: watch::Sender::new(()),
+            line: tokio::sync::Mutex::default(),
+            freed: Notify::new(),
+        }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {

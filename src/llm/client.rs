@@ -9,12 +9,14 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     Completion, CompletionRequest, Config, LlmError, Spent,
+    asked::Call,
     body::{Bodies, Shape},
     breakers::Breakers,
     cost::Costs,
     failure::Failure,
     gateway::{Gateway, Words},
-    models::{Hold, Model},
+    hedge::Hedging,
+    models::{Admission, Hold, Model, NotNow},
     stopwatch::Stopwatch,
 };
 use crate::{
@@ -28,13 +30,17 @@ use crate::{
 /// A gateway that asks for a longer pause is left for the next model.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
+/// Where there is a next model, nobody stands in line for longer.
+const LONGEST_IN_LINE: Duration = Duration::from_secs(5);
+
 /// Asks the models of one profile.
 pub struct LlmClient {
-    gateway: Gateway,
-    bodies: Bodies,
-    models: Vec<Model>,
+    pub(super) gateway: Gateway,
+    pub(super) bodies: Bodies,
+    pub(super) models: Vec<Model>,
+    pub(super) hedging: Option<Hedging>,
     retries: RetryPolicy,
-    metrics: Arc<Metrics>,
+    pub(super) metrics: Arc<Metrics>,
 }
 
 /// Why a model gave no completion.
@@ -73,12 +79,13 @@ impl LlmClient {
         let gateway = Gateway::new(config, Arc::clone(&metrics))?;
         let model = |name: &String| {
             let (tokens, shared) = (metrics.llm_tokens.of(name), breakers.of(config, gateway.url(), name));
-            Model::new(name, shape, costs(config, name, &metrics), tokens, shared)
+            Model::new(name, shape, costs(config, name, &metrics), tokens, shared, config.adaptive)
         };
         Ok(Self {
             bodies: Bodies::new(config, schema)?,
             models: config.models.iter().map(model).collect(),
             gateway,
+            hedging: config.hedge.map(Hedging::new),
             retries: RetryPolicy {
                 base: Duration::from_secs(1),
                 cap: Duration::from_secs(16),
@@ -111,9 +118,9 @@ impl LlmClient {
                     continue;
                 }
                 match self.ask(model, request, until, &mut tries[place], spent).await {
-                    Ok(Words { content, truncated }) => {
-                        let model = model.name.clone();
-                        return Ok(Completion { content, truncated, model, fallback: place > 0 });
+                    Ok((Words { content, truncated }, by)) => {
+                        let fallback = place > 0 || !std::ptr::eq(by, model);
+                        return Ok(Completion { content, truncated, model: by.name.clone(), fallback });
                     }
                     Err(NoAnswer::Final(error)) => return Err(error),
                     Err(NoAnswer::GivenUp(error)) => {
@@ -134,22 +141,23 @@ impl LlmClient {
         }
     }
 
-    /// Asks one model until it answers, refuses for good, has had its tries, is held off, or time is over.
-    async fn ask(
-        &self,
-        model: &Model,
+    /// Asks one model until it answers, refuses for good, has had its tries, is held off, or time is over. Also says who
+    /// has answered: it may be the one that was asked beside it.
+    async fn ask<'a>(
+        &'a self,
+        model: &'a Model,
         request: CompletionRequest<'_>,
         until: Instant,
         tries: &mut u32,
         spent: &mut Spent,
-    ) -> Result<Words, NoAnswer> {
+    ) -> Result<(Words, &'a Model), NoAnswer> {
         let mut made: Option<(Shape, Bytes)> = None;
         loop {
             self.gateway.afford(spent).map_err(NoAnswer::Final)?;
             if spent.calls >= request.most_calls {
                 return Err(NoAnswer::Final(LlmError::CallsExhausted));
             }
-            let admission = model.admit().map_err(NoAnswer::Held)?;
+            let admission = self.admission(model, until, spent).await?;
             let shape = model.shape();
             // Made once and sent again in every try, unless the shape changes.
             let body = match made.take() {
@@ -160,13 +168,28 @@ impl LlmClient {
                     .map_err(|_| NoAnswer::Final(LlmError::Unavailable))?,
             };
             made = Some((shape, body.clone()));
-            let result = self.gateway.post(body, model, until, spent).await;
-            admission.end(&result);
-            match result {
-                Ok(words) => return Ok(words),
+            match self.call(Call { admission, body }, request, until, spent).await {
+                Ok(answer) => return Ok(answer),
                 Err(failure) => self.recover(failure, model, shape, tries, until, spent).await?,
             }
         }
+    }
+
+    async fn admission<'a>(
+        &self,
+        model: &'a Model,
+        until: Instant,
+        spent: &mut Spent,
+    ) -> Result<Admission<'a>, NoAnswer> {
+        let waited = Stopwatch::start(&mut spent.waited);
+        let is_last = self.models.last().is_some_and(|last| std::ptr::eq(last, model));
+        let limit = if is_last { until } else { until.min(Instant::now() + LONGEST_IN_LINE) };
+        let admitted = model.admit(limit).await;
+        drop(waited);
+        admitted.map_err(|not_now| match not_now {
+            NotNow::Held(hold) => NoAnswer::Held(hold),
+            NotNow::Busy => NoAnswer::GivenUp(LlmError::RateLimited),
+        })
     }
 
     /// Does what makes another try of the same model worth it.

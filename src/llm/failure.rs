@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::HeaderMap;
 use serde_json::Value;
 
-use super::{LlmError, body::Parameter};
+use super::{LlmError, adaptive::Ending, body::Parameter};
 use crate::{
     breaker::Report,
     http_client::{Answer, UpstreamError},
@@ -41,6 +41,17 @@ impl Failure {
             Self::Denied(_) => Some(Report::Refusal),
             Self::Parameter { .. } | Self::Rejected(_) | Self::ContentRefused => Some(Report::Success),
             Self::OutOfTime { fair: false } => None,
+        }
+    }
+
+    /// What it tells of how busy the gateway is, after a call that `took` so long.
+    pub(super) fn ending(&self, took: Duration) -> Ending {
+        match self {
+            Self::Transient { cause: RetryCause::RateLimited, .. } | Self::Rejected(LlmError::RateLimited) => {
+                Ending::Limited
+            }
+            Self::Transient { cause: RetryCause::Timeout, .. } | Self::OutOfTime { fair: true } => Ending::Took(took),
+            _ => Ending::Nothing,
         }
     }
 

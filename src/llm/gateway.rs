@@ -132,6 +132,11 @@ impl Gateway {
         self.judge(reply)
     }
 
+    /// Takes from the budget what a request of so many bytes may cost whose answer is not waited for.
+    pub(super) fn given_up(&self, asked: usize, spent: &mut Spent) {
+        self.charge(estimate(asked), spent);
+    }
+
     fn judge(&self, reply: Reply) -> Result<Words, Failure> {
         if let Some(finish) = reply.finish {
             self.metrics.llm_finish.get(finish).inc();

@@ -3,8 +3,11 @@
 //! [`LlmClient::complete`] asks the models in their order; each several times, as long as that can help and time is left.
 //! The siblings: `body` is what is sent, `gateway` sends it, `reply` reads a good answer and `failure` any other, `models`
 //! remembers what each model does not take, `breakers` when it is held off, `client` asks model by model; `budget` and `cost`
-//! know what that may and does cost.
+//! know what that may and does cost; `hedge` asks a second time beside a call that takes long, `adaptive` finds out how fast
+//! a gateway may be asked, by how it answers (`latency`).
 
+mod adaptive;
+mod asked;
 mod body;
 mod breakers;
 mod budget;
@@ -14,6 +17,8 @@ mod failure;
 #[cfg(fuzzing)]
 pub mod fuzz;
 mod gateway;
+mod hedge;
+mod latency;
 mod listing;
 mod models;
 mod reply;
@@ -29,6 +34,7 @@ pub use breakers::Breakers;
 pub use budget::BudgetConfig;
 pub use client::LlmClient;
 pub use cost::Price;
+pub use hedge::{HedgeConfig, HedgeTo};
 pub use listing::{Listing, list_models};
 
 /// Settings of a profile's model gateway.
@@ -73,6 +79,12 @@ pub struct Config {
     /// How many tokens may be used; without it any number.
     #[serde(default)]
     pub budget: Option<BudgetConfig>,
+    /// Whether calls slow down to what the gateway takes: after a 429 they leave evenly, at the pace it just answered at,
+    /// and while its answers take thrice as long as usual fewer are under way at once. Each process finds its own share.
+    pub adaptive: bool,
+    /// A second call beside one that takes long; without it none.
+    #[serde(default)]
+    pub hedge: Option<HedgeConfig>,
 }
 
 /// The `response_format` of a request.

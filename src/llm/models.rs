@@ -1,17 +1,27 @@
-//! What is known of each model: what it does not take, and whether it is held off. Shared by all calls of a client; the
-//! breaker also by all profiles that ask the same model at the same gateway with the same key.
+//! What is known of each model: what it does not take, whether it is held off, and how fast it may be asked. Shared by all
+//! calls of a client; all but the first also by all profiles that ask the same model at the same gateway with the same key.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::{
     sync::watch,
-    time::{Duration, Instant, timeout_at},
+    time::{Duration, Instant, sleep_until, timeout_at},
 };
 
-use super::{LlmError, body::Shape, breakers::SharedBreaker, cost::Costs, failure::Failure};
+use super::{
+    LlmError,
+    adaptive::{Ending, Later},
+    body::Shape,
+    breakers::{SharedBreaker, State},
+    cost::Costs,
+    failure::Failure,
+};
 use crate::{
     breaker::{Held, Permit, Report},
-    metrics::{NamedCounters, labels::TokenDirection},
+    metrics::{
+        InFlight, NamedCounters,
+        labels::{Circuit, TokenDirection},
+    },
 };
 
 /// Longest wait for a model that is held off; as long as the longest wait between two tries.
@@ -22,8 +32,18 @@ pub(super) struct Model {
     pub(super) name: String,
     pub(super) costs: Costs,
     pub(super) tokens: NamedCounters<TokenDirection>,
-    shared: Arc<SharedBreaker>,
+    pub(super) shared: Arc<SharedBreaker>,
+    /// Calls wait for their turn where the gateway wants fewer.
+    adaptive: bool,
     shape: Mutex<Shape>,
+}
+
+/// Why a model is not asked now.
+pub(super) enum NotNow {
+    /// It is held off.
+    Held(Hold),
+    /// Its gateway wants fewer calls, and this one's turn does not come in time.
+    Busy,
 }
 
 impl Model {
@@ -33,22 +53,84 @@ impl Model {
         costs: Costs,
         tokens: NamedCounters<TokenDirection>,
         shared: Arc<SharedBreaker>,
+        adaptive: bool,
     ) -> Self {
-        Self { name: name.to_owned(), costs, tokens, shared, shape: Mutex::new(shape) }
+        Self { name: name.to_owned(), costs, tokens, shared, adaptive, shape: Mutex::new(shape) }
     }
 
-    /// Asks whether it may be called now.
-    pub(super) fn admit(&self) -> Result<Admission<'_>, Hold> {
+    /// Waits for the turn of a call whose answer is worth nothing after `until`, then asks whether it may be made.
+    pub(super) async fn admit(&self, until: Instant) -> Result<Admission<'_>, NotNow> {
+        self.turn(until).await?;
         let mut state = self.shared.lock();
-        let admitted = state.breaker.admit(Instant::now());
+        let now = Instant::now();
+        let admitted = state.breaker.admit(now);
         state.show();
         match admitted {
             Ok(permit) => {
                 state.retries.earn();
-                Ok(Admission { model: self, permit: Some(permit) })
+                Ok(Admission { model: self, permit: Some(permit), left: Some(now) })
             }
-            // Subscribed under the lock, so that no change is missed.
-            Err(held) => Err(Hold { held, why: state.last.clone(), changed: self.shared.changed.subscribe() }),
+            Err(held) => {
+                state.adaptive.end(now, Ending::Nothing, now);
+                // Subscribed under the lock, so that no change is missed.
+                let hold = Hold { held, why: state.last.clone(), changed: self.shared.changed.subscribe() };
+                Err(NotNow::Held(hold))
+            }
+        }
+    }
+
+    /// A second call beside one of a model that is well, if this one is: it waits for nothing.
+    pub(super) fn admit_beside(&self) -> Option<Admission<'_>> {
+        let mut state = self.shared.lock();
+        let now = Instant::now();
+        if !is_well(&mut state, now) || !state.retries.withdraw(now.into_std()) {
+            return None;
+        }
+        let permit = state.breaker.admit(now).ok()?;
+        state.adaptive.pass();
+        Some(Admission { model: self, permit: Some(permit), left: Some(now) })
+    }
+
+    /// True while its breaker is closed and its gateway asked as fast as anybody wants.
+    pub(super) fn is_well(&self) -> bool {
+        is_well(&mut self.shared.lock(), Instant::now())
+    }
+
+    /// The time that 95 of 100 answers take at most, once enough are known.
+    pub(super) fn p95(&self) -> Option<Duration> {
+        self.shared.lock().adaptive.latencies.p95()
+    }
+
+    /// Notes that a call had taken so long when it was given up for one that was quicker.
+    pub(super) fn overtaken(&self, time: Duration) {
+        self.shared.lock().adaptive.latencies.at_least(time);
+    }
+
+    async fn turn(&self, until: Instant) -> Result<(), NotNow> {
+        let limit = {
+            let mut state = self.shared.lock();
+            if !self.adaptive || !state.adaptive.narrowed(Instant::now()) {
+                state.adaptive.pass();
+                return Ok(());
+            }
+            // A call that leaves later than this is paid for nothing.
+            until.checked_sub(state.adaptive.latencies.usual()).unwrap_or(until)
+        };
+        let metrics = Arc::clone(&self.shared.lock().metrics);
+        let _waiting = InFlight::count(&metrics.llm_waiting);
+        timeout_at(limit, self.in_line()).await.map_err(|_| NotNow::Busy)
+    }
+
+    async fn in_line(&self) {
+        let _first = self.shared.line.lock().await;
+        loop {
+            let admitted = self.shared.lock().adaptive.admit(Instant::now());
+            match admitted {
+                Ok(()) => return,
+                Err(Later::At(moment)) => sleep_until(moment).await,
+                // One that ended meanwhile has left a note.
+                Err(Later::Slot) => self.shared.freed.notified().await,
+            }
         }
     }
 
@@ -75,16 +157,23 @@ impl Model {
     }
 }
 
+fn is_well(state: &mut State, now: Instant) -> bool {
+    state.breaker.circuit() == Circuit::Closed && !state.adaptive.narrowed(now)
+}
+
 /// Permission for one call of a model. Dropped without a report, it tells nothing.
 pub(super) struct Admission<'a> {
-    model: &'a Model,
+    pub(super) model: &'a Model,
     permit: Option<Permit>,
+    /// When the call left; `None` once it has made room.
+    left: Option<Instant>,
 }
 
 impl Admission<'_> {
     /// Tells how the call ended.
     pub(super) fn end<T>(mut self, result: &Result<T, Failure>) {
         let failure = result.as_ref().err();
+        self.leave(|took| failure.map_or(Ending::Took(took), |failure| failure.ending(took)));
         // Without a report, dropping it gives the permit back.
         let Some(report) = failure.map_or(Some(Report::Success), Failure::report) else { return };
         let Some(permit) = self.permit.take() else { return };
@@ -108,8 +197,29 @@ impl Admission<'_> {
     }
 }
 
+impl Admission<'_> {
+    /// Makes room for the next call.
+    fn leave(&mut self, ending: impl FnOnce(Duration) -> Ending) {
+        let Some(left) = self.left.take() else { return };
+        let first = {
+            let (mut state, now) = (self.model.shared.lock(), Instant::now());
+            let before = state.adaptive.narrowed(now);
+            let narrower = state.adaptive.end(left, ending(now.saturating_duration_since(left)), now);
+            if narrower && self.model.adaptive {
+                state.metrics.llm_narrowed.inc();
+            }
+            narrower && !before
+        };
+        self.model.shared.freed.notify_one();
+        if first && self.model.adaptive {
+            tracing::warn!(llm.model = %self.model.name, "model is asked more slowly: its gateway wants fewer calls");
+        }
+    }
+}
+
 impl Drop for Admission<'_> {
     fn drop(&mut self) {
+        self.leave(|_| Ending::Nothing);
         let Some(permit) = self.permit.take() else { return };
         let mut state = self.model.shared.lock();
         let changed = state.breaker.release(permit, Instant::now());

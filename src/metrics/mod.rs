@@ -26,8 +26,8 @@ use prometheus::{Encoder, Histogram, IntCounter, IntCounterVec, IntGauge, Regist
 
 use self::{
     labels::{
-        CallbackEnd, Ended, Finish, Lane, NoticeEnd, OutcomeStatus, Polled, Published, Reason, Reconnect, Redelivered,
-        RetryCause, SettledAs, Stage, StageFailure, TokenDirection, TokenProvider, TokenRefresh, Upstream,
+        CallbackEnd, Ended, Finish, Hedge, Lane, NoticeEnd, OutcomeStatus, Polled, Published, Reason, Reconnect,
+        Redelivered, RetryCause, SettledAs, Stage, StageFailure, TokenDirection, TokenProvider, TokenRefresh, Upstream,
         UpstreamStatus, Validation, Webhook, WebhookClass, WebhookSecret,
     },
     named::Names,
@@ -97,6 +97,12 @@ pub struct Metrics {
     pub upstream_retries: Counters2<Upstream, RetryCause>,
     /// Calls of the model gateway that were not repeated because too many were repeats already.
     pub llm_retries_withheld: IntCounter,
+    /// Second calls of the model gateway beside one that took long, and why there was none.
+    pub llm_hedges: Counters<Hedge>,
+    /// Times that the calls of a model were slowed down, because its gateway wanted fewer.
+    pub llm_narrowed: IntCounter,
+    /// Calls of the model gateway that wait for their turn.
+    pub llm_waiting: IntGauge,
     /// Circuit breakers: their states, and how often they changed.
     pub circuits: Circuits,
     /// Attempts to get an access token.

@@ -152,6 +152,17 @@ impl Metrics {
                 "cfr_llm_retries_withheld_total",
                 "Calls of the model gateway that were not repeated because too many were repeats already",
             )?,
+            llm_hedges: Counters::register(
+                worker,
+                "cfr_llm_hedges_total",
+                "Second calls of the model gateway beside one that took long, and those that were withheld",
+            )?,
+            llm_narrowed: counter(
+                worker,
+                "cfr_llm_narrowed_total",
+                "Times that the calls of a model were slowed down because its gateway wanted fewer",
+            )?,
+            llm_waiting: gauge(worker, "cfr_llm_waiting_calls", "Calls of the model gateway that wait for their turn")?,
             circuits: Circuits::register(worker)?,
             history_cache_hits: counter(
                 worker,

@@ -4,7 +4,7 @@ use std::{
     collections::VecDeque,
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::SystemTime,
+    time::{Instant, SystemTime},
 };
 
 use anyhow::Context;
@@ -51,6 +51,8 @@ pub struct ReceivedCallback {
     pub body: Bytes,
     /// When it came.
     pub received_at: EpochMs,
+    /// The same by the clock that only goes on.
+    pub arrived: Instant,
     /// True when both signatures are right.
     pub genuine: bool,
     /// The status it is answered with; 0 for none.
@@ -209,7 +211,7 @@ impl Data {
 }
 
 async fn receive(State(state): State<Arc<Simulated>>, headers: HeaderMap, body: Bytes) -> Response {
-    let now = EpochMs::from(SystemTime::now());
+    let (now, arrived) = (EpochMs::from(SystemTime::now()), Instant::now());
     let genuine = state.is_genuine(&headers, &body, now);
     let id = headers.get("webhook-id").and_then(|id| id.to_str().ok()).unwrap_or("").to_owned();
     let answer = {
@@ -219,7 +221,7 @@ async fn receive(State(state): State<Arc<Simulated>>, headers: HeaderMap, body: 
             CallbackAnswer::Status(status) => status,
             CallbackAnswer::Hang => 0,
         };
-        data.keep(ReceivedCallback { id, headers, body, received_at: now, genuine, answered });
+        data.keep(ReceivedCallback { id, headers, body, received_at: now, arrived, genuine, answered });
         answer
     };
     state.arrived.notify_waiters();

@@ -5,6 +5,7 @@ use std::{
     hash::{DefaultHasher, Hash, Hasher},
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use axum::{
@@ -19,10 +20,12 @@ use http::{
     header::{AUTHORIZATION, RETRY_AFTER},
 };
 use serde_json::{Value, json};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{
     LLM_API_KEY, Server,
+    rate_limit::RateLimit,
     scripts::{self, Answer, Script},
 };
 
@@ -50,6 +53,9 @@ struct Data {
     calls: HashMap<u64, u32>,
     calls_in_all: u64,
     requests: VecDeque<Value>,
+    latency: Duration,
+    limit: Option<RateLimit>,
+    refused: u64,
 }
 
 impl Llm {
@@ -71,7 +77,24 @@ impl Llm {
         self.state.lock().script = script;
     }
 
-    /// Authorised calls so far.
+    /// Every answer takes so long; one that refuses for the [rate](Llm::set_rate) none.
+    pub fn set_latency(&self, latency: Duration) {
+        self.state.lock().latency = latency;
+    }
+
+    /// Takes so many calls a second from now on, and answers the others with 429; `None` takes all. It has room for those of
+    /// a quarter of a second.
+    pub fn set_rate(&self, rate: Option<f64>) {
+        self.state.lock().limit = rate.map(RateLimit::new);
+    }
+
+    /// Calls refused for the rate.
+    #[must_use]
+    pub fn refused(&self) -> u64 {
+        self.state.lock().refused
+    }
+
+    /// Authorised calls so far, those refused for the rate excepted.
     #[must_use]
     pub fn calls(&self) -> u64 {
         self.state.lock().calls_in_all
@@ -130,7 +153,17 @@ async fn complete(State(state): State<Arc<Simulated>>, headers: HeaderMap, body:
         return error(StatusCode::BAD_REQUEST, "invalid_request").into_response();
     };
     let model = request["model"].clone();
-    let answer = state.lock().take(request);
+    let (answer, latency) = {
+        let mut data = state.lock();
+        if data.limit.as_mut().is_some_and(|limit| !limit.takes(Instant::now())) {
+            data.refused += 1;
+            return error(StatusCode::TOO_MANY_REQUESTS, "rate_limit_exceeded").into_response();
+        }
+        (data.take(request), data.latency)
+    };
+    if !latency.is_zero() {
+        tokio::time::sleep(latency).await;
+    }
     match answer {
         Answer::Words { content, finish_reason } => {
             let message = json!({"role": "assistant", "content": content});

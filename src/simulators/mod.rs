@@ -11,6 +11,7 @@ mod cognigy_endpoint;
 mod cxone;
 mod cxone_digital;
 mod llm;
+mod rate_limit;
 mod scripts;
 
 use std::{future::IntoFuture, io, net::SocketAddr, time::Duration};

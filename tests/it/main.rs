@@ -9,6 +9,7 @@ mod support;
 
 mod admin;
 mod answers;
+mod bench;
 mod callbacks;
 mod clocks;
 mod cognigy_recipes;
@@ -24,6 +25,7 @@ mod extension;
 mod gateway_breaker;
 mod gateway_models;
 mod gateway_replies;
+mod hedging;
 mod held;
 mod history;
 mod house;

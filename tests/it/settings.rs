@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, fs, path::Path, process::Command};
 
-use cognigy_fallback_router::config::{self, Backend, Loaded, Role, Sources};
+use cognigy_fallback_router::{
+    config::{self, Backend, Loaded, Role, Sources},
+    llm,
+};
 
 const GOOD: &[(&str, &str)] = &[
     ("COGNIGY_WEBHOOK_SECRET", "a-webhook-secret-of-more-than-32-bytes!"),
@@ -179,6 +182,19 @@ fn prices_and_budgets_come_from_the_settings() {
     let text = "[profiles.default.llm]\nprices = { m = { input = -1, output = 8 } }\nbudget = { window = \"0s\" }\n";
     let problems = load(Some(file(text).path()), &[], Role::Worker).unwrap_err().join("\n");
     assert!(problems.contains("llm.prices.m: is -1") && problems.contains("llm.budget.window: is 0ns"), "{problems}");
+}
+
+#[test]
+fn a_second_call_needs_a_time_it_can_come_in_and_somebody_to_ask() {
+    let text =
+        "[profiles.default.llm]\nadaptive = true\nmodels = [\"a\", \"b\"]\nhedge = { after = \"4s\", to = \"next\" }\n";
+    let llm = load(Some(file(text).path()), &[], Role::Worker).unwrap().config.profiles["default"].llm.clone();
+    let hedge = llm.hedge.unwrap();
+    assert_eq!((hedge.after, hedge.to), (Some(std::time::Duration::from_secs(4)), llm::HedgeTo::Next));
+    assert!(llm.adaptive);
+    let text = "[profiles.default.llm]\nhedge = { after = \"16s\", to = \"next\" }\n";
+    let problems = load(Some(file(text).path()), &[], Role::Worker).unwrap_err().join("\n");
+    assert!(problems.contains("llm.hedge.after: is 16s") && problems.contains("\"same\" would be right"), "{problems}");
 }
 
 #[test]

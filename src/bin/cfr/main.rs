@@ -1,5 +1,6 @@
 //! `cfr`: the operator's command.
 
+mod bench;
 mod check_config;
 mod completions;
 mod config;
@@ -44,6 +45,8 @@ enum Verb {
     Ingress,
     /// Run the worker, as the program `worker` does.
     Worker,
+    /// Measure what this machine can do: an ingress and a worker of this program against simulated neighbours.
+    Bench(bench::Arguments),
     /// Run only the simulated CXone, model gateway and Cognigy, for real processes to talk to.
     Simulate(simulate::Arguments),
     /// Serve the operators' page alone: how queue and workers fare, dead letters, a playground for templates.
@@ -95,6 +98,7 @@ fn main() -> ExitCode {
             Ok(())
         }
         Verb::Demo(arguments) => demo::run(&arguments),
+        Verb::Bench(arguments) => bench::run(&arguments),
         Verb::Render(arguments) => render::run(file, &arguments),
         Verb::Sign(arguments) => sign::run(&arguments),
         Verb::Send(arguments) => send::run(&arguments),

@@ -87,6 +87,16 @@ label!(/// Why an upstream was called again.
     InvalidAnswer = "invalid_answer",
 });
 
+label!(/// What became of the second call beside one that took long.
+    Hedge, "end", {
+    /// Its answer was the one that counted.
+    Won = "won",
+    /// The first call was quicker, or both failed.
+    Lost = "lost",
+    /// There was none: too many already, or the model is not well.
+    Withheld = "withheld",
+});
+
 label!(/// The state of a circuit breaker.
     Circuit, "state", {
     /// Calls go through.

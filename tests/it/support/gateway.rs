@@ -44,6 +44,8 @@ pub(crate) fn config() -> Config {
         headers: BTreeMap::new(),
         prices: BTreeMap::new(),
         budget: None,
+        adaptive: false,
+        hedge: None,
         ca_file: None,
     }
 }
@@ -78,6 +80,15 @@ impl Gateway {
         let request = CompletionRequest { max_tokens_factor, ..CompletionRequest::new(&messages) };
         let mut spent = Spent::default();
         let result = self.client.complete(request, Instant::now() + limit, &mut spent).await;
+        Asked { result, spent }
+    }
+
+    /// Asks for a trigger that may cost so many calls.
+    pub(crate) async fn ask_at_most(&self, most_calls: u32) -> Asked {
+        let messages = [ChatMessage { role: "user", content: "Where is my \"order\"?".to_owned() }];
+        let request = CompletionRequest { most_calls, ..CompletionRequest::new(&messages) };
+        let mut spent = Spent::default();
+        let result = self.client.complete(request, Instant::now() + Duration::from_secs(30), &mut spent).await;
         Asked { result, spent }
     }
 

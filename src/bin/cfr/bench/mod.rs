@@ -1,0 +1,79 @@
+//! `cfr bench`: what this machine can do, from the signed request to the signed callback.
+//!
+//! Ingress and worker are processes of their own, so that their time and memory are theirs alone; the load and the
+//! simulated neighbours are this process. All of it shares the machine: as a sizing it errs on the safe side.
+
+mod children;
+mod load;
+mod report;
+mod stage;
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use cognigy_fallback_router::shutdown::Shutdown;
+
+use self::stage::Stage;
+use crate::say;
+
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// Triggers to send in each part.
+    #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    triggers: u32,
+    /// A RabbitMQ to use instead of the embedded queue. Its queues must be empty and unused: what is in them is taken.
+    #[arg(long, env = "AMQP_URL", hide_env_values = true)]
+    amqp_url: Option<String>,
+    /// Requests under way at once.
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    connections: u32,
+    /// Slots of the worker.
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=2_000))]
+    slots: u16,
+    /// Worker processes.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=16))]
+    workers: u32,
+    /// Milliseconds that the simulated model takes.
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u64).range(0..=60_000))]
+    latency_ms: u64,
+    /// Triggers a second while the time from request to callback is measured.
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    rate: u32,
+    /// Calls a second that the simulated gateway takes, the others get 429; the workers find it out (llm.adaptive).
+    #[arg(long)]
+    gateway_limit: Option<f64>,
+    /// Bytes of a customer's message.
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(0..=10_000))]
+    message_bytes: u32,
+    /// Seconds after which the whole run ends with an error.
+    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    limit_s: u64,
+    /// The figures as one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(async {
+        let stop = Shutdown::on_signals().context("the signal handlers cannot be installed")?.drain;
+        let limit = Duration::from_secs(arguments.limit_s);
+        let measured = tokio::select! {
+            measured = tokio::time::timeout(limit, measure(arguments)) => measured,
+            () = stop.cancelled() => anyhow::bail!("stopped"),
+        };
+        let figures =
+            measured.with_context(|| format!("not done after {} s: fewer --triggers", arguments.limit_s))??;
+        say(&if arguments.json { figures.as_json() } else { figures.in_words() });
+        Ok(())
+    })
+}
+
+async fn measure(arguments: &Arguments) -> anyhow::Result<report::Figures> {
+    let mut stage = Stage::build(arguments).await?;
+    let accepted = stage.accept().await?;
+    let decided = stage.decide().await?;
+    let timed = if arguments.gateway_limit.is_none() { Some(stage.time().await?) } else { None };
+    stage.end().await;
+    Ok(report::Figures::new(arguments, accepted, decided, timed))
+}

@@ -1,0 +1,145 @@
+//! The figures, in words and as JSON.
+
+use std::{fmt::Write as _, time::Duration};
+
+use cognigy_fallback_router::build;
+use serde_json::{Value, json};
+
+use super::{Arguments, children::Used, load::Sent};
+
+/// What the ingress did.
+pub(super) struct Accepted {
+    pub(super) sent: Sent,
+    pub(super) used: Used,
+}
+
+/// What the workers did.
+pub(super) struct Decided {
+    pub(super) triggers: u64,
+    pub(super) took: Duration,
+    pub(super) calls: u64,
+    pub(super) refused: u64,
+    pub(super) unhurt: usize,
+    pub(super) used: Used,
+}
+
+/// From the request to the callback, less the model's time.
+pub(super) struct Timed {
+    pub(super) overheads: Vec<Duration>,
+}
+
+/// All of them, as they are told.
+pub(super) struct Figures(Value);
+
+impl Figures {
+    pub(super) fn new(arguments: &Arguments, accepted: Accepted, decided: Decided, timed: Option<Timed>) -> Self {
+        let accepted_count = accepted.sent.answered.len() as f64;
+        let (answered, accept_s) = (sorted(accepted.sent.answered), accepted.sent.took.as_secs_f64());
+        let overheads = timed.map(|timed| sorted(timed.overheads));
+        let seconds = decided.took.as_secs_f64().max(0.001);
+        let calls = (decided.calls + decided.refused).max(1);
+        Self(json!({
+            "version": build::VERSION,
+            "optimised": !cfg!(debug_assertions),
+            "queue": if arguments.amqp_url.is_some() { "rabbitmq" } else { "embedded" },
+            "cores": std::thread::available_parallelism().map_or(1, usize::from),
+            "triggers": arguments.triggers, "connections": arguments.connections,
+            "workers": arguments.workers, "slots": arguments.slots, "latency_ms": arguments.latency_ms,
+            "message_bytes": arguments.message_bytes,
+            "ingress": {
+                "accepts_per_s": tenths(accepted_count / accept_s.max(0.001)),
+                "p50_ms": percentile(&answered, 50), "p99_ms": percentile(&answered, 99),
+                "cpu_s_per_1000": thousandth(accepted.used.cpu_s, accepted_count),
+                "peak_rss_mib": accepted.used.peak_mib.map(tenths),
+            },
+            "worker": {
+                "decided_per_s": tenths(decided.triggers as f64 / seconds),
+                "decisions": decided.unhurt,
+                "cpu_s_per_1000": thousandth(decided.used.cpu_s, decided.triggers as f64),
+                "peak_rss_mib": decided.used.peak_mib.map(tenths),
+            },
+            "gateway": {
+                "limit_per_s": arguments.gateway_limit,
+                "taken_per_s": tenths(decided.calls as f64 / seconds),
+                "refused_percent": tenths(100.0 * decided.refused as f64 / calls as f64),
+            },
+            "overhead": overheads.map(|times| json!({
+                "rate_per_s": arguments.rate, "p50_ms": percentile(&times, 50), "p99_ms": percentile(&times, 99),
+            })),
+        }))
+    }
+
+    pub(super) fn as_json(&self) -> String {
+        self.0.to_string()
+    }
+
+    pub(super) fn in_words(&self) -> String {
+        let figures = &self.0;
+        let (ingress, worker, gateway, overhead) =
+            (&figures["ingress"], &figures["worker"], &figures["gateway"], &figures["overhead"]);
+        let mut text = String::new();
+        let mut line = |what: &str, value: String| {
+            let _ = writeln!(text, "{what:34}{value}");
+        };
+        if figures["optimised"] == false {
+            line("A DEBUG BUILD", "these figures say nothing: cargo build --release".to_owned());
+        }
+        line("queue", format!("{}, {} cores", figures["queue"].as_str().unwrap_or(""), figures["cores"]));
+        line("accepted a second", ingress["accepts_per_s"].to_string());
+        line("  answered in, p50 / p99", format!("{} / {} ms", ingress["p50_ms"], ingress["p99_ms"]));
+        line("  CPU for 1,000, memory", used(ingress));
+        let shape = format!("{} x {} slots, model {} ms", figures["workers"], figures["slots"], figures["latency_ms"]);
+        line("decided a second", format!("{}   ({shape})", worker["decided_per_s"]));
+        line("  by the model", format!("{} of {}", worker["decisions"], figures["triggers"]));
+        line("  CPU for 1,000, memory", used(worker));
+        if !gateway["limit_per_s"].is_null() {
+            let share = format!("{} taken a second, {} % refused", gateway["taken_per_s"], gateway["refused_percent"]);
+            line("gateway limited", format!("to {} a second: {share}", gateway["limit_per_s"]));
+        }
+        if !overhead.is_null() {
+            let times =
+                format!("{} / {} ms at {} a second", overhead["p50_ms"], overhead["p99_ms"], overhead["rate_per_s"]);
+            line("request to callback less model", times);
+        }
+        text.pop();
+        text
+    }
+}
+
+fn used(figures: &Value) -> String {
+    let told =
+        |value: &Value, unit: &str| if value.is_null() { "not told".to_owned() } else { format!("{value} {unit}") };
+    format!("{}, {}", told(&figures["cpu_s_per_1000"], "s"), told(&figures["peak_rss_mib"], "MiB"))
+}
+
+fn sorted(mut times: Vec<Duration>) -> Vec<Duration> {
+    times.sort_unstable();
+    times
+}
+
+/// In milliseconds.
+fn percentile(sorted: &[Duration], percent: usize) -> Option<f64> {
+    let place = (sorted.len() * percent / 100).min(sorted.len().checked_sub(1)?);
+    Some((sorted[place].as_secs_f64() * 1e5).round() / 100.0)
+}
+
+fn tenths(value: f64) -> f64 {
+    (value * 10.0).round() / 10.0
+}
+
+fn thousandth(cpu_s: Option<f64>, of: f64) -> Option<f64> {
+    Some((cpu_s? / of.max(1.0) * 1e6).round() / 1000.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_of_what_there_is() {
+        let times: Vec<_> = (1..=200).map(Duration::from_millis).collect();
+        assert_eq!((percentile(&times, 50), percentile(&times, 99)), (Some(101.0), Some(199.0)));
+        assert_eq!(percentile(&[], 50), None);
+        assert_eq!(thousandth(Some(0.5), 2_000.0), Some(0.25));
+    }
+}

@@ -1,0 +1,204 @@
+//! The parts of a run: accepting alone, deciding what was accepted, then both at a steady rate.
+
+use std::{
+    collections::BTreeMap,
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    time::{Duration, Instant},
+};
+
+use anyhow::Context as _;
+use cognigy_fallback_router::{
+    http_client::{self, ClientConfig, Roots},
+    secret::Secret,
+    simulators::{CALLBACK_SECRET, CXONE_CLIENT_ID, CXONE_CLIENT_SECRET, LLM_API_KEY, Simulators},
+};
+use indicatif::{ProgressBar, ProgressStyle};
+use tempfile::TempDir;
+use tokio::time::sleep;
+
+use super::{
+    Arguments,
+    children::{Process, Used},
+    load::{Sender, Sent},
+    report::{Accepted, Decided, Timed},
+};
+
+/// How often the callbacks are counted.
+const COUNTED: Duration = Duration::from_millis(20);
+
+pub(super) struct Stage<'a> {
+    arguments: &'a Arguments,
+    simulators: Simulators,
+    environment: BTreeMap<String, String>,
+    sender: Sender,
+    ingress: Process,
+    workers: Vec<Process>,
+    accepted: u64,
+    _directory: TempDir,
+}
+
+impl<'a> Stage<'a> {
+    /// Everything but the workers.
+    pub(super) async fn build(arguments: &'a Arguments) -> anyhow::Result<Self> {
+        let simulators = Simulators::start().await?;
+        simulators.llm.set_latency(Duration::from_millis(arguments.latency_ms));
+        let directory = tempfile::tempdir().context("there is no temporary directory for the queue")?;
+        let secret = format!("{:032x}{:032x}", rand::random::<u128>(), rand::random::<u128>());
+        let limit = Duration::from_secs(30);
+        let client = http_client::build(&ClientConfig {
+            connect_timeout: limit,
+            timeout: limit,
+            https_only: false,
+            roots: Roots::default(),
+        })?;
+        let mut environment = environment(arguments, &simulators, &secret, &directory);
+        let [webhook, admin] = free_addresses()?;
+        environment.insert("CFR__INGRESS__LISTEN".to_owned(), webhook.to_string());
+        let ingress = Process::start("ingress", &environment, admin, &client).await?;
+        Process::listens(webhook).await?;
+        let url = format!("http://{webhook}/webhook/cognigy/fallback");
+        let message = "where is my order, I need help ".repeat(324);
+        let message = message[..arguments.message_bytes as usize].to_owned();
+        let sender = Sender { client, url, secret: Secret::new(secret), message };
+        let workers = Vec::new();
+        Ok(Self { arguments, simulators, environment, sender, ingress, workers, accepted: 0, _directory: directory })
+    }
+
+    /// The ingress alone: the queue fills.
+    pub(super) async fn accept(&mut self) -> anyhow::Result<Accepted> {
+        let before = self.ingress.used();
+        let bar = bar("accepting", self.arguments.triggers);
+        let sent = self.sender.closed(self.arguments.triggers, self.arguments.connections, &bar).await?;
+        bar.finish_and_clear();
+        self.accepted += sent.answered.len() as u64;
+        Ok(Accepted { used: since(before, self.ingress.used()), sent })
+    }
+
+    /// The workers decide what was accepted.
+    pub(super) async fn decide(&mut self) -> anyhow::Result<Decided> {
+        self.simulators.llm.set_rate(self.arguments.gateway_limit);
+        let bar = bar("deciding", self.arguments.triggers);
+        let begun = Instant::now();
+        for _ in 0..self.arguments.workers {
+            let [admin, _] = free_addresses()?;
+            let worker = Process::start("worker", &self.environment, admin, &self.sender.client).await?;
+            self.workers.push(worker);
+        }
+        let first = self.first_callback(begun).await;
+        self.all_callbacks(&bar).await;
+        let took = self.last_callback().map_or_else(|| first.elapsed(), |last| last.saturating_duration_since(first));
+        bar.finish_and_clear();
+        let (calls, refused) = (self.simulators.llm.calls(), self.simulators.llm.refused());
+        Ok(Decided { triggers: self.accepted, took, calls, refused, used: self.workers_used(), unhurt: self.unhurt() })
+    }
+
+    /// Both, at a steady rate: how long from the request to the callback.
+    pub(super) async fn time(&mut self) -> anyhow::Result<Timed> {
+        let bar = bar("timing", self.arguments.triggers);
+        let Sent { at, answered, .. } = self.sender.open(self.arguments.triggers, self.arguments.rate, &bar).await?;
+        self.accepted += answered.len() as u64;
+        self.all_callbacks(&bar).await;
+        bar.finish_and_clear();
+        let arrived = self.simulators.cognigy.latest(at.len() as u64);
+        let took = arrived.iter().filter_map(|callback| Some(callback.arrived.duration_since(*at.get(&callback.id)?)));
+        let model = Duration::from_millis(self.arguments.latency_ms);
+        Ok(Timed { overheads: took.map(|took| took.saturating_sub(model)).collect() })
+    }
+
+    /// Ends processes and simulators.
+    pub(super) async fn end(self) {
+        drop((self.workers, self.ingress));
+        self.simulators.stop().await;
+    }
+
+    async fn first_callback(&self, since: Instant) -> Instant {
+        while self.simulators.cognigy.received_in_all() == 0 {
+            sleep(Duration::from_millis(1)).await;
+        }
+        self.simulators.cognigy.callbacks().first().map_or(since, |callback| callback.arrived)
+    }
+
+    async fn all_callbacks(&self, bar: &ProgressBar) {
+        while self.simulators.cognigy.received_in_all() < self.accepted {
+            bar.set_position(self.simulators.cognigy.received_in_all());
+            sleep(COUNTED).await;
+        }
+    }
+
+    fn last_callback(&self) -> Option<Instant> {
+        self.simulators.cognigy.latest(1).pop().map(|callback| callback.arrived)
+    }
+
+    /// Outcomes that are decisions of the model.
+    fn unhurt(&self) -> usize {
+        let callbacks = self.simulators.cognigy.callbacks();
+        callbacks.iter().filter(|callback| callback.outcome()["status"] == "success").count()
+    }
+
+    fn workers_used(&self) -> Used {
+        let each: Vec<_> = self.workers.iter().map(Process::used).collect();
+        Used {
+            cpu_s: each.iter().map(|used| used.cpu_s).sum(),
+            peak_mib: each.iter().filter_map(|used| used.peak_mib).reduce(f64::max),
+        }
+    }
+}
+
+fn since(before: Used, now: Used) -> Used {
+    Used { cpu_s: now.cpu_s.zip(before.cpu_s).map(|(now, before)| now - before), peak_mib: now.peak_mib }
+}
+
+/// A bar on standard error, where that is a terminal.
+fn bar(what: &'static str, most: u32) -> ProgressBar {
+    let bar = ProgressBar::new(most.into()).with_message(what);
+    if let Ok(style) = ProgressStyle::with_template("{msg:10} {bar:40} {pos}/{len}, {eta} left") {
+        bar.set_style(style);
+    }
+    bar
+}
+
+/// Two addresses of this machine that nobody uses just now.
+fn free_addresses() -> anyhow::Result<[SocketAddr; 2]> {
+    let listen = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+    let (one, other) = (listen()?, listen()?);
+    Ok([one.local_addr()?, other.local_addr()?])
+}
+
+fn environment(
+    arguments: &Arguments,
+    simulators: &Simulators,
+    secret: &str,
+    directory: &TempDir,
+) -> BTreeMap<String, String> {
+    let slots = arguments.slots.to_string();
+    let mut environment: BTreeMap<_, _> = [
+        ("COGNIGY_WEBHOOK_SECRET", secret),
+        ("COGNIGY_CALLBACK_URL", simulators.cognigy.url()),
+        ("COGNIGY_CALLBACK_SECRET", CALLBACK_SECRET),
+        ("CXONE_BASE_URL", simulators.cxone.url()),
+        ("CXONE_CLIENT_ID", CXONE_CLIENT_ID),
+        ("CXONE_CLIENT_SECRET", CXONE_CLIENT_SECRET),
+        ("LLM_GATEWAY_BASE_URL", simulators.llm.url()),
+        ("LLM_GATEWAY_API_KEY", LLM_API_KEY),
+        ("CFR__LOG__LEVEL", "error"),
+        ("CFR__QUEUE__BACKEND", "embedded"),
+        ("CFR__QUEUE__EMBEDDED__DIRECTORY", &directory.path().display().to_string()),
+        ("CFR__QUEUE__SOFT_LIMIT", "1000000"),
+        ("CFR__INGRESS__LIMITS__DRAIN_DELAY", "0s"),
+        ("CFR__WORKER__SLOTS__WORK", &slots),
+        ("CFR__WORKER__SLOTS__OUTCOME", &slots),
+        ("CFR__CONSOLE__ENABLED", "false"),
+        // Nothing here is late: what is measured is how much, not how soon.
+        ("CFR__PROFILES__DEFAULT__DEADLINE", "300s"),
+        ("CFR__PROFILES__DEFAULT__LLM__ADAPTIVE", if arguments.gateway_limit.is_some() { "true" } else { "false" }),
+        ("CFR__PROFILES__DEFAULT__CALLBACK__EGRESS__ALLOW_HTTP", "true"),
+        ("CFR__PROFILES__DEFAULT__CALLBACK__EGRESS__ALLOW_PRIVATE_CIDRS", "[\"127.0.0.0/8\"]"),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .into();
+    if let Some(url) = &arguments.amqp_url {
+        environment.insert("CFR__QUEUE__BACKEND".to_owned(), "rabbitmq".to_owned());
+        environment.insert("AMQP_URL".to_owned(), url.clone());
+    }
+    environment
+}
