@@ -35,6 +35,7 @@ mod skew;
 mod supervisor;
 mod suspects;
 mod topology;
+mod wire;
 
 use std::{
     collections::BTreeSet,
@@ -48,7 +49,6 @@ use lapin::Connection;
 use tokio::{sync::mpsc, task::JoinHandle};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-pub use self::config::Config;
 use self::{
     batch::Batches,
     channels::Pool,
@@ -64,6 +64,7 @@ use self::{
     supervisor::{Supervisor, Tenant},
     suspects::Suspects,
 };
+pub use self::{config::Config, wire::Headers};
 use super::{Consumer, DeadDelivery, Depths, Flaw, Inspection, Limits, Publisher, Queue, QueueError, notice::Notices};
 use crate::{
     message::{DeadLetter, Lane},
