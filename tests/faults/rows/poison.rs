@@ -45,12 +45,13 @@ pub(super) async fn unreadable() -> Figures {
     figures.noting("6 bad bodies answered safely; 2 without headers and 1 false outcome are dead letters")
 }
 
-/// One trigger kills each worker that asks the model about it. It ends with a human, and all others are decided.
+/// One trigger kills each worker that asks the model about it. It ends with a human, and all others are decided. There is
+/// one worker, so that the same triggers are beside it again and again, and none of them is answered before it dies.
 pub(super) async fn kills_its_worker(on: On) -> Figures {
     let outside = Outside::start().await;
-    outside.model(Model::Answers(200, 100));
+    outside.model(Model::Answers(200, 300));
     let mut killers = outside.killers();
-    let mut deployment = Deployment::start(on, &outside, 3, &[("CFR__WORKER__SLOTS__WORK", "16")]).await;
+    let mut deployment = Deployment::start(on, &outside, 1, &[("CFR__WORKER__SLOTS__WORK", "16")]).await;
     let mut load = load(&deployment, 1000);
     load.special = Some((10, KILLER));
     let count = load.count;
