@@ -162,7 +162,7 @@ mod tests {
     fn takes(call: u64) -> Duration {
         // The multiplier of a common linear congruential generator; the upper bits are disorderly enough.
         let chance = call.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407) >> 33;
-        if chance % 25 == 0 { 8_000 * MS } else { MS * (400 + u32::try_from(chance % 401).unwrap()) }
+        if chance.is_multiple_of(25) { 8_000 * MS } else { MS * (400 + u32::try_from(chance % 401).unwrap()) }
     }
 
     /// The 99th percentile of 4,000 triggers, and how many calls they took.

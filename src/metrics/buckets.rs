@@ -8,7 +8,7 @@ pub(super) const WEBHOOK: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.
 /// What the router itself needs for a trigger.
 pub(super) const OVERHEAD: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.1];
 /// Waiting in the queue.
-pub(super) const WAIT: &[f64] = &[0.05, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
+pub(super) const WAIT: &[f64] = &[0.05, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 /// Calls of a model.
 pub(super) const CALLS: &[f64] = &[1.0, 2.0, 3.0, 5.0];
 /// Tries of a callback.
@@ -33,9 +33,9 @@ pub(super) fn publish(ended: Published) -> &'static [f64] {
 /// One stage. Prompts and decisions take microseconds, models seconds.
 pub(super) fn stage(stage: Stage) -> &'static [f64] {
     match stage {
-        Stage::History => &[0.1, 0.25, 0.5, 1.0, 2.0, 5.0],
+        Stage::History => &[0.1, 0.5, 1.0, 2.0, 5.0],
         Stage::Prompt | Stage::Decision => &[0.001, 0.005, 0.05],
-        Stage::Llm => &[0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 20.0],
+        Stage::Llm => &[0.5, 1.0, 2.0, 5.0, 8.0, 20.0],
         Stage::Callback => &[0.1, 0.5, 1.0, 5.0],
     }
 }
