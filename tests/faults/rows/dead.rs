@@ -1,6 +1,6 @@
 //! An operator looks at dead letters and replays them.
 
-use super::{load, unsure, until};
+use super::{load, scaled, unsure, until};
 use crate::{
     figures::Figures,
     ledger::{Bounds, settle},
@@ -18,7 +18,7 @@ pub(super) async fn replayed(on: On) -> Figures {
     let bounds = Bounds { dead: sent.accepted.count() + sent.unsure(), ..unsure(&sent) };
     let dead = settle(&sent.accepted, &outside, &deployment, bounds).await.dead.seen as u64;
     let one = sent.accepted.ids().into_iter().next().unwrap();
-    for _ in 0..50 {
+    for _ in 0..scaled(50) {
         for arguments in [&["dead-letters", "list", "--json"][..], &["dead-letters", "show", &one]] {
             let looked = deployment.cfr(arguments).output().await.unwrap();
             assert!(looked.status.success(), "{}", String::from_utf8_lossy(&looked.stderr));
