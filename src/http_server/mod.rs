@@ -121,18 +121,22 @@ impl Server {
         let patience = Arc::new(Patience::new(self.limits.header_timeout, self.limits.idle_timeout));
         let stream = Patient::new(stream, Arc::clone(&patience));
         let (router, tls, closed) = (self.router.clone(), self.tls.clone(), self.closed.clone());
+        let Some(Tls(acceptor)) = tls else {
+            tokio::spawn(async move {
+                let _permit = permit;
+                answer(stream, router, patience, watcher).await;
+            });
+            return;
+        };
         tokio::spawn(async move {
             let _permit = permit;
-            match tls {
-                None => answer(stream, router, patience, watcher).await,
-                Some(Tls(acceptor)) => tokio::select! {
-                    shaken = acceptor.accept(stream) => {
-                        if let Ok(stream) = shaken {
-                            answer(stream, router, patience, watcher).await;
-                        }
+            tokio::select! {
+                shaken = acceptor.accept(stream) => {
+                    if let Ok(stream) = shaken {
+                        answer(stream, router, patience, watcher).await;
                     }
-                    () = closed.cancelled() => {}
-                },
+                }
+                () = closed.cancelled() => {}
             }
         });
     }

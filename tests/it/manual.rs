@@ -51,7 +51,7 @@ fn examples() -> BTreeMap<PathBuf, Vec<String>> {
             if path.is_dir() && !name.starts_with('.') && name != "target" && name != "corpus" {
                 folders.push(path);
             } else if extension == "toml"
-                && !["Cargo", "clippy", "rustfmt", "deny", "rig"].contains(&name.trim_end_matches(".toml"))
+                && !["Cargo", "clippy", "rustfmt", "deny", "rig", "table"].contains(&name.trim_end_matches(".toml"))
             {
                 let text = fs::read_to_string(&path).unwrap();
                 examples.insert(path, vec![text]);
