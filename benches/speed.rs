@@ -17,7 +17,8 @@ fn runtime() -> Arc<tokio::runtime::Runtime> {
 }
 
 fn hot_paths(criterion: &mut Criterion) {
-    for HotPath { name, mut once } in paths::all(EmbeddedQueue::open(&runtime())) {
+    let queue = paths::queue(EmbeddedQueue::open(&runtime()));
+    for HotPath { name, mut once } in paths::pure().into_iter().chain([queue]) {
         criterion.bench_function(name, |bencher| bencher.iter(&mut once));
     }
 }

@@ -31,8 +31,8 @@ fn path(name: &'static str, once: impl FnMut() + 'static) -> HotPath {
     HotPath { name, once: Box::new(once) }
 }
 
-/// All of them, in the order in which a trigger meets them. `queue` is the embedded queue of the last one.
-pub fn all(queue: EmbeddedQueue) -> Vec<HotPath> {
+/// Those that do nothing but calculate, in the order in which a trigger meets them.
+pub fn pure() -> Vec<HotPath> {
     vec![
         verify("verify_hex_body", Scheme::HexBody),
         verify("verify_standard", Scheme::Standard),
@@ -44,8 +44,12 @@ pub fn all(queue: EmbeddedQueue) -> Vec<HotPath> {
         parse_decision(),
         encode_record(),
         decode_record(),
-        path("embedded_publish_take_ack", move || queue.publish_take_ack()),
     ]
+}
+
+/// The way through the embedded queue. Its threads look around now and then, whatever else is done: it is opened last.
+pub fn queue(queue: EmbeddedQueue) -> HotPath {
+    path("embedded_publish_take_ack", move || queue.publish_take_ack())
 }
 
 fn verify(name: &'static str, scheme: Scheme) -> HotPath {
