@@ -27,7 +27,10 @@ pub(crate) struct Answer {
 
 impl Answer {
     pub(crate) async fn of(request: reqwest::RequestBuilder) -> Self {
-        let response = request.send().await.unwrap();
+        Self::read(request.send().await.unwrap()).await
+    }
+
+    async fn read(response: reqwest::Response) -> Self {
         let status = response.status().as_u16();
         let header = |name| response.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
         let applied = header("preference-applied");

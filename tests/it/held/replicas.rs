@@ -73,11 +73,13 @@ async fn held_trigger(client: &reqwest::Client, running: &Running, number: usize
     let key = uuid::Uuid::now_v7().to_string();
     loop {
         let request = signed(client, &webhook(running), &body).header("prefer", "wait=20");
-        let answer = Answer::of(request.header("idempotency-key", &key)).await;
+        // A connection that such a machine could not serve in time is the sender's to make again.
+        let Ok(response) = request.header("idempotency-key", &key).send().await else { continue };
+        let answer = Answer::read(response).await;
         match answer.status {
             200 => return answer,
             202 => {}
-            503 => tokio::time::sleep(Duration::from_millis(200)).await,
+            408 | 503 => tokio::time::sleep(Duration::from_millis(200)).await,
             status => panic!("{status}: {}", answer.body),
         }
     }
