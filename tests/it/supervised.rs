@@ -74,7 +74,7 @@ async fn simulated_neighbours_run_on_their_own_and_tell_of_every_callback() {
     let mut process = Process(process.unwrap());
     let mut lines = BufReader::new(process.0.stdout.take().unwrap()).lines().map(Result::unwrap);
     let mut urls = Vec::new();
-    for name in ["CXone", "model", "callbacks"] {
+    for name in ["CXone", "archive", "model", "callbacks"] {
         let line = lines.next().unwrap();
         assert!(line.starts_with(name), "{line}");
         urls.push(line.split_whitespace().nth(1).unwrap().to_owned());
@@ -84,10 +84,10 @@ async fn simulated_neighbours_run_on_their_own_and_tell_of_every_callback() {
         let health = reqwest::Url::parse(url).unwrap().join("/healthz").unwrap();
         assert_eq!(client.get(health).send().await.unwrap().status().as_u16(), 200, "{url}");
     }
-    let refused = client.post(format!("{}/v1/chat/completions", urls[1])).body("{}").send().await.unwrap();
+    let refused = client.post(format!("{}/v1/chat/completions", urls[2])).body("{}").send().await.unwrap();
     assert_eq!(refused.status().as_u16(), 401);
     let forged =
-        client.post(&urls[2]).header("webhook-id", "t-1").body(r#"{"status":"success"}"#).send().await.unwrap();
+        client.post(&urls[3]).header("webhook-id", "t-1").body(r#"{"status":"success"}"#).send().await.unwrap();
     assert_eq!(forged.status().as_u16(), 401);
     let told = tokio::task::spawn_blocking(move || lines.next().unwrap()).await.unwrap();
     assert_eq!(told, "callback   t-1  success  answered 401  wrong signature");
