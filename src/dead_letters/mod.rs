@@ -29,6 +29,8 @@ use crate::{
 pub const MOST: usize = 10_000;
 /// Held at once, while replaying.
 const BATCH: usize = 100;
+/// So many times, so far apart, it is doubted that there are none: whoever looks at them holds them for a moment.
+const DOUBTS: (u32, Duration) = (4, Duration::from_millis(250));
 
 /// Which dead letters are meant: all that fit every given part.
 #[derive(Clone, Debug, Default)]
@@ -157,7 +159,7 @@ impl Walk<'_> {
 
     /// Goes through the dead letters that are there now, once: what is replayed may soon be among them again.
     async fn walk(&self, done: &mut Done) -> Result<(), QueueError> {
-        let there = usize::try_from(self.queue.depths().await?.dead).unwrap_or(usize::MAX);
+        let there = self.there().await?;
         let (mut passed_over, mut seen, mut sent) = (Vec::new(), 0, HashSet::new());
         while seen < there && passed_over.len() < MOST {
             let taken = self.queue.take_dead_letters(BATCH.min(there - seen)).await?;
@@ -182,6 +184,18 @@ impl Walk<'_> {
             }
         }
         Ok(())
+    }
+
+    /// How many wait.
+    async fn there(&self) -> Result<usize, QueueError> {
+        for _ in 0..DOUBTS.0 {
+            let dead = self.queue.depths().await?.dead;
+            if dead > 0 {
+                return Ok(usize::try_from(dead).unwrap_or(usize::MAX));
+            }
+            tokio::time::sleep(DOUBTS.1).await;
+        }
+        Ok(0)
     }
 
     /// Does it to one; gives back what cannot be replayed.

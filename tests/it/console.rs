@@ -6,7 +6,7 @@ mod broker;
 mod pages;
 mod playground;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cognigy_fallback_router::{
     app::Running,
@@ -110,13 +110,23 @@ pub(crate) async fn with(changes: &[(&str, &str)]) -> (TestApp, Visitor) {
     (app, visitor)
 }
 
+/// How long a page may take to say something.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// Waits until a page says something; what it says then.
 pub(crate) async fn until(visitor: &Visitor, path: &str, word: &str) -> String {
+    until_it(visitor, path, |text| text.contains(word)).await
+}
+
+/// Waits until a page is as wanted; what it says then.
+pub(crate) async fn until_it(visitor: &Visitor, path: &str, wanted: impl Fn(&str) -> bool) -> String {
+    let began = Instant::now();
     loop {
         let text = visitor.get(path).await.shown();
-        if text.contains(word) {
+        if wanted(&text) {
             return text;
         }
+        assert!(began.elapsed() < PATIENCE, "{path} does not say what is waited for: {text}");
         tokio::task::yield_now().await;
     }
 }

@@ -1,6 +1,9 @@
 //! Looking without taking: depths and dead letters, each look on a channel of its own.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use lapin::{Channel, message::BasicGetMessage, options::BasicGetOptions};
@@ -18,6 +21,9 @@ use crate::{
     queue::{DEAD_LETTERS_HELD, DeadDelivery, Delivery, Depths, QueueError},
 };
 
+/// Longest wait until what a look held is ready again, and the time between two questions for it.
+const GIVEN_BACK: (Duration, Duration) = (Duration::from_secs(2), Duration::from_millis(10));
+
 /// Ready messages of every lane.
 pub(super) async fn depths(session: &Session) -> Result<Depths, QueueError> {
     let channel = open(session).await?;
@@ -31,7 +37,20 @@ pub(super) async fn dead_letters(session: &Session, limit: usize) -> Result<Vec<
     let channel = open(session).await?;
     let found = get(&channel, limit).await;
     close(channel).await;
-    Ok(found?.into_iter().map(|(letter, _)| letter).collect())
+    let found = found?;
+    given_back(session, found.len()).await;
+    Ok(found.into_iter().map(|(letter, _)| letter).collect())
+}
+
+/// Waits until the queues hold what was looked at: the broker says that the channel is closed before it puts back what
+/// the channel held, and a replay or another look would find nothing meanwhile. Gives up in time if somebody else took it.
+async fn given_back(session: &Session, held: usize) {
+    let began = Instant::now();
+    let Ok(channel) = open(session).await else { return };
+    while dead(&channel).await.is_ok_and(|ready| ready < held as u64) && began.elapsed() < GIVEN_BACK.0 {
+        tokio::time::sleep(GIVEN_BACK.1).await;
+    }
+    close(channel).await;
 }
 
 /// Takes the oldest `limit` dead letters. They share a channel, which stays open until the last of them is settled:
@@ -77,8 +96,12 @@ async fn count(channel: &Channel) -> Result<Depths, QueueError> {
         late: depth(channel, topology::lane_queue(Lane::Late)).await?,
         outcome: depth(channel, topology::lane_queue(Lane::Outcome)).await?,
         delayed,
-        dead: depth(channel, topology::DEAD).await? + depth(channel, topology::UNROUTED).await?,
+        dead: dead(channel).await?,
     })
+}
+
+async fn dead(channel: &Channel) -> Result<u64, QueueError> {
+    Ok(depth(channel, topology::DEAD).await? + depth(channel, topology::UNROUTED).await?)
 }
 
 async fn get(channel: &Channel, limit: usize) -> Result<Vec<(DeadLetter, Receipt)>, QueueError> {

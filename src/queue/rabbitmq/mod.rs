@@ -108,7 +108,8 @@ pub fn connect(config: &Config, limits: Limits, metrics: Arc<Metrics>) -> Result
         let queue = queue.clone();
         let consuming = Arc::new(move || Some(queue.upgrade()?.consuming()));
         let notices = Arc::new(RabbitNotices::start(&outbox, consuming, &links.closing));
-        RabbitQueue { links, pool, outbox, presence, kept, notices, management, _close_on_drop }
+        let looking = tokio::sync::Mutex::default();
+        RabbitQueue { links, pool, outbox, presence, kept, notices, management, looking, _close_on_drop }
     }))
 }
 
@@ -141,6 +142,8 @@ struct RabbitQueue {
     kept: Mutex<Kept>,
     notices: Arc<RabbitNotices>,
     management: Option<Management>,
+    /// Held while somebody looks at the dead letters: two at once would each see a part of them.
+    looking: tokio::sync::Mutex<()>,
     _close_on_drop: DropGuard,
 }
 
@@ -242,11 +245,13 @@ impl Queue for RabbitQueue {
     }
 
     async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, QueueError> {
+        let _alone = self.looking.lock().await;
         inspect::dead_letters(&*self.outbox.link.now()?, limit).await
     }
 
     async fn take_dead_letters(&self, limit: usize) -> Result<Vec<DeadDelivery>, QueueError> {
         let session = self.consuming_session().await?;
+        let _alone = self.looking.lock().await;
         inspect::take_dead_letters(session, Arc::clone(&self.outbox), limit).await
     }
 

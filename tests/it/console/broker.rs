@@ -1,5 +1,7 @@
 //! The console as `cfr console` runs it: in a process of its own, over RabbitMQ, beside an ingress and a worker.
 
+use std::time::Instant;
+
 use cognigy_fallback_router::{
     app::{self, Running},
     config::{self, Role, Sources},
@@ -8,7 +10,7 @@ use cognigy_fallback_router::{
 };
 use tokio::task::JoinHandle;
 
-use super::{Visitor, until};
+use super::{PATIENCE, Visitor, until, until_it};
 use crate::{
     operator::Place,
     support::{
@@ -59,7 +61,9 @@ async fn the_console_shows_and_replays_what_is_in_a_broker_beside_services_of_th
     let now = until(&visitor, "/console", "1 alive").await;
     assert!(now.contains("Dead letters") && now.contains("0/64"), "{now}");
     // It hears stories from a moment after its start on.
+    let began = Instant::now();
     let told = loop {
+        assert!(began.elapsed() < PATIENCE, "no story is heard");
         let id = accepted(&client(), &ingress, &trigger()).await;
         place.world.callback_of(id).await;
         if visitor.get("/console/outcomes").await.shown().contains(&id.to_string()) {
@@ -81,12 +85,8 @@ async fn the_console_shows_and_replays_what_is_in_a_broker_beside_services_of_th
     until(&visitor, "/console/dead-letters", "1 replayed").await;
     // Refused the first time, taken the second time; the others wait where they were.
     assert_eq!(place.world.callbacks_of(ids[1], 2).await.len(), 2);
-    let left = loop {
-        let page = visitor.get("/console/dead-letters").await.shown();
-        if page.matches("name=\"id\"").count() == 2 {
-            break page;
-        }
-    };
+    let two = |page: &str| page.matches("name=\"id\"").count() == 2;
+    let left = until_it(&visitor, "/console/dead-letters", two).await;
     assert!(!left.contains(&chosen) && left.contains(&ids[0].to_string()) && left.contains(&ids[2].to_string()));
 
     shutdown.drain.cancel();
