@@ -1,7 +1,6 @@
-//! The pool of confirm channels. Each is checked out by one batch at a time, which one task writes: on a channel that
-//! several write to, lapin hands confirms and returned messages to the wrong publish now and then.
+//! The pool of confirm channels. Each is checked out by one writer at a time.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use deadpool::{
     Runtime,
@@ -22,7 +21,7 @@ pub(super) struct Opener {
 
 /// A channel in confirm mode, and the session it belongs to.
 pub(super) struct ConfirmChannel {
-    pub(super) channel: Channel,
+    pub(super) channel: Arc<Channel>,
     generation: u64,
 }
 
@@ -37,7 +36,7 @@ impl managed::Manager for Opener {
         bounded("confirm.select", CALL, channel.confirm_select(ConfirmSelectOptions::default()))
             .await
             .map_err(|fault| fault.into_error("a publishing channel"))?;
-        Ok(ConfirmChannel { channel, generation: session.generation })
+        Ok(ConfirmChannel { channel: Arc::new(channel), generation: session.generation })
     }
 
     async fn recycle(&self, open: &mut ConfirmChannel, _: &Metrics) -> RecycleResult<QueueError> {
@@ -67,27 +66,30 @@ pub(super) fn pool(link: Link, size: usize, wait: Duration) -> Result<Pool, Queu
 
 /// A channel that is checked out. Only [`Lease::done`] gives it back: dropped for whatever other reason, it may still
 /// have a publish in flight, so it is closed.
-pub(super) struct Lease(Option<Object<Opener>>);
+pub(super) struct Lease {
+    channel: Arc<Channel>,
+    object: Option<Object<Opener>>,
+}
 
 impl Lease {
     pub(super) fn new(object: Object<Opener>) -> Self {
-        Self(Some(object))
+        Self { channel: Arc::clone(&object.channel), object: Some(object) }
     }
 
     /// The channel.
-    pub(super) fn channel(&self) -> Option<&Channel> {
-        self.0.as_ref().map(|object| &object.channel)
+    pub(super) fn channel(&self) -> Arc<Channel> {
+        Arc::clone(&self.channel)
     }
 
-    /// Every publish was answered: the channel can take the next batch.
+    /// Every publish was answered: the channel can take the next one.
     pub(super) fn done(mut self) {
-        drop(self.0.take());
+        drop(self.object.take());
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        let Some(object) = self.0.take() else { return };
+        let Some(object) = self.object.take() else { return };
         let open = Object::take(object);
         if open.channel.status().connected()
             && let Ok(runtime) = tokio::runtime::Handle::try_current()

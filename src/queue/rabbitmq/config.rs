@@ -11,7 +11,7 @@ use crate::secret::Secret;
 pub struct Config {
     /// AMQP URIs of the cluster's nodes, tried in random order. They hold a password.
     pub urls: Vec<Secret>,
-    /// Confirm channels; each has one batch of publishes in flight, and a batch is what came while all were busy.
+    /// Most confirm channels. Many publishes are in flight on each; another one is used when many wait for the first.
     pub channels: usize,
     /// Longest wait for a free channel before a publish is refused.
     #[serde(with = "humantime_serde")]

@@ -6,7 +6,6 @@
 //! acks and all. Each is a `session`, made again by its `supervisor`.
 
 mod admission;
-mod batch;
 mod bulletin;
 mod channels;
 mod config;
@@ -36,6 +35,7 @@ mod supervisor;
 mod suspects;
 mod topology;
 mod wire;
+mod writer;
 
 use std::{
     collections::BTreeSet,
@@ -46,23 +46,23 @@ use std::{
 
 use async_trait::async_trait;
 use lapin::Connection;
-use tokio::{sync::mpsc, task::JoinHandle};
+use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use self::{
-    batch::Batches,
     channels::Pool,
     endpoint::Endpoint,
     management::{Findings, Management},
     notices::RabbitNotices,
     presence::Presence,
-    publisher::{MOST_WAITING, Outbox, RabbitPublisher},
+    publisher::{Outbox, RabbitPublisher},
     pulse::Pulse,
     pump::Pump,
     session::{Link, Session},
     skew::Skew,
     supervisor::{Supervisor, Tenant},
     suspects::Suspects,
+    writer::Writer,
 };
 pub use self::{config::Config, wire::Headers};
 use super::{Consumer, DeadDelivery, Depths, Flaw, Inspection, Limits, Publisher, Queue, QueueError, notice::Notices};
@@ -92,16 +92,15 @@ pub fn connect(config: &Config, limits: Limits, metrics: Arc<Metrics>) -> Result
     let (link, kept) = links.start(Arc::clone(&pulse));
     let pool = channels::pool(link.clone(), config.channels, config.channel_timeout)?;
     let metrics = Arc::clone(&links.metrics);
-    let (waiting, taken) = mpsc::channel(MOST_WAITING);
-    let batches = Batches {
+    let writer = Arc::new(Writer {
         pool: pool.clone(),
         pulse: Arc::clone(&pulse),
         confirm_timeout: config.confirm_timeout,
         metrics: Arc::clone(&metrics),
-    };
-    tokio::spawn(Arc::new(batches).run(taken));
+    });
+    let writers = publisher::writers(&writer, config.channels);
     let channel_timeout = config.channel_timeout;
-    let outbox = Arc::new(Outbox { link, waiting, pulse, channel_timeout, reserve: limits.reserve, metrics });
+    let outbox = Arc::new(Outbox { link, writers, pulse, channel_timeout, reserve: limits.reserve, metrics });
     let _close_on_drop = links.closing.clone().drop_guard();
     let kept = Mutex::new(Kept { supervisors: vec![kept], consuming: None });
     Ok(Arc::new_cyclic(|queue: &Weak<RabbitQueue>| {

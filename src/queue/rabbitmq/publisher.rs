@@ -11,25 +11,43 @@ use tokio::sync::{
     oneshot,
 };
 
-use super::{batch::Waiting, parcel::Parcel, pulse::Pulse, session::Link};
+use super::{
+    parcel::Parcel,
+    pulse::Pulse,
+    session::Link,
+    writer::{Waiting, Writer},
+};
 use crate::{
     message::{Lane, Message},
     metrics::Metrics,
     queue::{Publisher, QueueError},
 };
 
-/// Most publishes that wait for a channel; more are refused.
-pub(super) const MOST_WAITING: usize = 4_096;
+/// Most publishes that wait for writers; more are refused.
+const MOST_WAITING: usize = 4_096;
+/// How many may wait for a writer before the next one gets some: few channels that are well used cost less than many.
+const MANY: usize = 64;
 
 /// Waits between tries of [`Outbox::store_patiently`].
 const PATIENT_WAIT: Duration = Duration::from_millis(500);
 /// How long work in progress waits for a broker that certainly did not store its result.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Starts `count` writers, at least one.
+pub(super) fn writers(writer: &Arc<Writer>, count: usize) -> Vec<mpsc::Sender<Waiting>> {
+    let count = count.max(1);
+    let start = |_| {
+        let (sender, waiting) = mpsc::channel(MOST_WAITING.div_ceil(count));
+        tokio::spawn(Arc::clone(writer).run(waiting));
+        sender
+    };
+    (0..count).map(start).collect()
+}
+
 /// Sends parcels; shared by everybody who publishes.
 pub(super) struct Outbox {
     pub(super) link: Link,
-    pub(super) waiting: mpsc::Sender<Waiting>,
+    pub(super) writers: Vec<mpsc::Sender<Waiting>>,
     pub(super) pulse: Arc<Pulse>,
     /// Longest wait for a place among those that wait.
     pub(super) channel_timeout: Duration,
@@ -46,13 +64,20 @@ impl Outbox {
         self.refuse_if_known()?;
         let (answer, stored) = oneshot::channel();
         let waiting = Waiting { parcel, since: Instant::now(), answer };
-        match self.waiting.send_timeout(waiting, self.channel_timeout).await {
+        match self.least_busy().send_timeout(waiting, self.channel_timeout).await {
             Ok(()) => stored.await.unwrap_or_else(|_| Err(QueueError::Unknown("the publish was aborted".into()))),
             Err(SendTimeoutError::Timeout(_)) => {
                 Err(QueueError::Refused { reason: "too many publishes", retry_after: None })
             }
             Err(SendTimeoutError::Closed(_)) => Err(QueueError::Unreachable("closed".into())),
         }
+    }
+
+    /// The first writer for whom few wait, or else the one for whom the fewest do.
+    fn least_busy(&self) -> &mpsc::Sender<Waiting> {
+        let waiting = |writer: &mpsc::Sender<_>| writer.max_capacity() - writer.capacity();
+        let few = self.writers.iter().find(|writer| waiting(writer) < MANY);
+        few.or_else(|| self.writers.iter().min_by_key(|writer| waiting(writer))).unwrap_or(&self.writers[0])
     }
 
     /// Stores the result of work in progress: as long as it is certain that nothing was stored, and `wanted`, again.
