@@ -18,6 +18,7 @@ mod send;
 mod serve;
 mod sign;
 mod simulate;
+mod simulated;
 
 use std::{path::PathBuf, process::ExitCode};
 

@@ -1,17 +1,12 @@
 //! The parts of a run: accepting alone, deciding what was accepted, then both at a steady rate.
 
 use std::{
-    collections::BTreeMap,
     net::{Ipv4Addr, SocketAddr, TcpListener},
     time::{Duration, Instant},
 };
 
 use anyhow::Context as _;
-use cognigy_fallback_router::{
-    http_client::{self, ClientConfig, Roots},
-    secret::Secret,
-    simulators::{CALLBACK_SECRET, CXONE_CLIENT_ID, CXONE_CLIENT_SECRET, LLM_API_KEY, Simulators},
-};
+use cognigy_fallback_router::{secret::Secret, simulators::Simulators};
 use indicatif::{ProgressBar, ProgressStyle};
 use tempfile::TempDir;
 use tokio::time::sleep;
@@ -22,6 +17,7 @@ use super::{
     load::{Sender, Sent},
     report::{Accepted, Decided, Timed},
 };
+use crate::simulated::{self, Environment, variables};
 
 /// How often the callbacks are counted.
 const COUNTED: Duration = Duration::from_millis(20);
@@ -29,7 +25,7 @@ const COUNTED: Duration = Duration::from_millis(20);
 pub(super) struct Stage<'a> {
     arguments: &'a Arguments,
     simulators: Simulators,
-    environment: BTreeMap<String, String>,
+    environment: Environment,
     sender: Sender,
     ingress: Process,
     workers: Vec<Process>,
@@ -43,14 +39,8 @@ impl<'a> Stage<'a> {
         let simulators = Simulators::start().await?;
         simulators.llm.set_latency(Duration::from_millis(arguments.latency_ms));
         let directory = tempfile::tempdir().context("there is no temporary directory for the queue")?;
-        let secret = format!("{:032x}{:032x}", rand::random::<u128>(), rand::random::<u128>());
-        let limit = Duration::from_secs(30);
-        let client = http_client::build(&ClientConfig {
-            connect_timeout: limit,
-            timeout: limit,
-            https_only: false,
-            roots: Roots::default(),
-        })?;
+        let secret = simulated::secret();
+        let client = simulated::client(Duration::from_secs(30))?;
         let mut environment = environment(arguments, &simulators, &secret, &directory);
         let [webhook, admin] = free_addresses()?;
         environment.insert("CFR__INGRESS__LISTEN".to_owned(), webhook.to_string());
@@ -164,41 +154,21 @@ fn free_addresses() -> anyhow::Result<[SocketAddr; 2]> {
     Ok([one.local_addr()?, other.local_addr()?])
 }
 
-fn environment(
-    arguments: &Arguments,
-    simulators: &Simulators,
-    secret: &str,
-    directory: &TempDir,
-) -> BTreeMap<String, String> {
+fn environment(arguments: &Arguments, simulators: &Simulators, secret: &str, directory: &TempDir) -> Environment {
     let slots = arguments.slots.to_string();
-    let mut environment: BTreeMap<_, _> = [
-        ("COGNIGY_WEBHOOK_SECRET", secret),
-        ("COGNIGY_CALLBACK_URL", simulators.cognigy.url()),
-        ("COGNIGY_CALLBACK_SECRET", CALLBACK_SECRET),
-        ("CXONE_BASE_URL", simulators.cxone.url()),
-        ("CXONE_CLIENT_ID", CXONE_CLIENT_ID),
-        ("CXONE_CLIENT_SECRET", CXONE_CLIENT_SECRET),
-        ("LLM_GATEWAY_BASE_URL", simulators.llm.url()),
-        ("LLM_GATEWAY_API_KEY", LLM_API_KEY),
+    let mut environment = simulated::environment(simulators, secret, directory.path());
+    environment.extend(variables([
         ("CFR__LOG__LEVEL", "error"),
-        ("CFR__QUEUE__BACKEND", "embedded"),
-        ("CFR__QUEUE__EMBEDDED__DIRECTORY", &directory.path().display().to_string()),
         ("CFR__QUEUE__SOFT_LIMIT", "1000000"),
-        ("CFR__INGRESS__LIMITS__DRAIN_DELAY", "0s"),
         ("CFR__WORKER__SLOTS__WORK", &slots),
         ("CFR__WORKER__SLOTS__OUTCOME", &slots),
         ("CFR__CONSOLE__ENABLED", "false"),
         // Nothing here is late: what is measured is how much, not how soon.
         ("CFR__PROFILES__DEFAULT__DEADLINE", "300s"),
         ("CFR__PROFILES__DEFAULT__LLM__ADAPTIVE", if arguments.gateway_limit.is_some() { "true" } else { "false" }),
-        ("CFR__PROFILES__DEFAULT__CALLBACK__EGRESS__ALLOW_HTTP", "true"),
-        ("CFR__PROFILES__DEFAULT__CALLBACK__EGRESS__ALLOW_PRIVATE_CIDRS", "[\"127.0.0.0/8\"]"),
-    ]
-    .map(|(name, value)| (name.to_owned(), value.to_owned()))
-    .into();
+    ]));
     if let Some(url) = &arguments.amqp_url {
-        environment.insert("CFR__QUEUE__BACKEND".to_owned(), "rabbitmq".to_owned());
-        environment.insert("AMQP_URL".to_owned(), url.clone());
+        environment.extend(variables([("CFR__QUEUE__BACKEND", "rabbitmq"), ("AMQP_URL", url)]));
     }
     environment
 }

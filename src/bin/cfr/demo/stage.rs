@@ -1,7 +1,6 @@
 //! The stage of the demo: simulators, a queue in a temporary directory, an ingress, and a worker that comes later.
 
 use std::{
-    collections::BTreeMap,
     net::SocketAddr,
     time::{Duration, SystemTime},
 };
@@ -11,15 +10,11 @@ use cognigy_fallback_router::{
     app::{self, Running},
     config::{self, Role, Sources},
     dead_letters::{self, Filter, Operator, Order, Progress},
-    http_client::{self, ClientConfig, Roots},
     operator,
     secret::Secret,
     shutdown::Shutdown,
     signature::{Scheme, request_headers},
-    simulators::{
-        CALLBACK_SECRET, CXONE_ACCESS_KEY_ID, CXONE_ACCESS_KEY_SECRET, CXONE_CLIENT_ID, CXONE_CLIENT_SECRET,
-        LLM_API_KEY, ReceivedCallback, RouterAccess, Simulators,
-    },
+    simulators::{CXONE_ACCESS_KEY_ID, CXONE_ACCESS_KEY_SECRET, ReceivedCallback, RouterAccess, Simulators},
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -30,12 +25,15 @@ use super::{
     channel::Channel,
     finished::{Fields, FinishedTriggers},
 };
-use crate::sign::curl;
+use crate::{
+    sign::curl,
+    simulated::{self, Environment, variables},
+};
 
 pub(super) struct Stage {
     pub(super) simulators: Simulators,
     secret: Secret,
-    environment: BTreeMap<String, String>,
+    environment: Environment,
     ingress: Running,
     worker: Option<Running>,
     shutdown: Shutdown,
@@ -57,20 +55,20 @@ impl Stage {
     pub(super) async fn build(finished: FinishedTriggers, channel: Option<Channel>) -> anyhow::Result<Self> {
         let simulators = Simulators::start().await?;
         let directory = tempfile::tempdir().context("there is no temporary directory for the queue")?;
-        let secret = format!("{:032x}{:032x}", rand::random::<u128>(), rand::random::<u128>());
-        let mut environment = environment(&simulators, &secret, &directory);
+        let secret = simulated::secret();
+        let mut environment = simulated::environment(&simulators, &secret, directory.path());
+        environment.extend(variables([
+            ("CFR__INGRESS__LISTEN", "127.0.0.1:0"),
+            ("CFR__ADMIN__LISTEN", "127.0.0.1:0"),
+            ("CFR__CONSOLE__LISTEN", "127.0.0.1:0"),
+            ("CFR__CONSOLE__WRITE", "true"),
+        ]));
         if let Some(channel) = channel {
             environment.extend(channel_environment(&simulators, channel));
         }
         let shutdown = Shutdown::default();
         let ingress = start(&environment, Role::Ingress, &shutdown).await?;
-        let limit = Duration::from_secs(10);
-        let client = http_client::build(&ClientConfig {
-            connect_timeout: limit,
-            timeout: limit,
-            https_only: false,
-            roots: Roots::default(),
-        })?;
+        let client = simulated::client(Duration::from_secs(10))?;
         let secret = Secret::new(secret);
         let worker = None;
         let (console, serving) = show(&environment, &ingress, &shutdown).await?;
@@ -214,7 +212,7 @@ impl Stage {
     }
 }
 
-async fn start(environment: &BTreeMap<String, String>, role: Role, shutdown: &Shutdown) -> anyhow::Result<Running> {
+async fn start(environment: &Environment, role: Role, shutdown: &Shutdown) -> anyhow::Result<Running> {
     let sources = Sources { file: None, environment: environment.clone() };
     let loaded = config::load(&sources, role)?;
     app::start(&loaded.config, role, shutdown.clone()).await
@@ -222,7 +220,7 @@ async fn start(environment: &BTreeMap<String, String>, role: Role, shutdown: &Sh
 
 /// Serves the operators' page.
 async fn show(
-    environment: &BTreeMap<String, String>,
+    environment: &Environment,
     ingress: &Running,
     shutdown: &Shutdown,
 ) -> anyhow::Result<(SocketAddr, JoinHandle<bool>)> {
@@ -233,44 +231,16 @@ async fn show(
     Ok((address, tokio::spawn(serving)))
 }
 
-/// The settings of the demo, as an operator would set them.
-fn environment(simulators: &Simulators, secret: &str, directory: &TempDir) -> BTreeMap<String, String> {
-    [
-        ("COGNIGY_WEBHOOK_SECRET", secret),
-        ("COGNIGY_CALLBACK_URL", simulators.cognigy.url()),
-        ("COGNIGY_CALLBACK_SECRET", CALLBACK_SECRET),
-        ("CXONE_BASE_URL", simulators.cxone.url()),
-        ("CXONE_CLIENT_ID", CXONE_CLIENT_ID),
-        ("CXONE_CLIENT_SECRET", CXONE_CLIENT_SECRET),
-        ("LLM_GATEWAY_BASE_URL", simulators.llm.url()),
-        ("LLM_GATEWAY_API_KEY", LLM_API_KEY),
-        ("CFR__QUEUE__BACKEND", "embedded"),
-        ("CFR__QUEUE__EMBEDDED__DIRECTORY", &directory.path().display().to_string()),
-        ("CFR__INGRESS__LISTEN", "127.0.0.1:0"),
-        ("CFR__INGRESS__LIMITS__DRAIN_DELAY", "0s"),
-        ("CFR__ADMIN__LISTEN", "127.0.0.1:0"),
-        ("CFR__CONSOLE__LISTEN", "127.0.0.1:0"),
-        ("CFR__CONSOLE__WRITE", "true"),
-        ("CFR__PROFILES__DEFAULT__CALLBACK__EGRESS__ALLOW_HTTP", "true"),
-        ("CFR__PROFILES__DEFAULT__CALLBACK__EGRESS__ALLOW_PRIVATE_CIDRS", "[\"127.0.0.0/8\"]"),
-    ]
-    .map(|(name, value)| (name.to_owned(), value.to_owned()))
-    .into()
-}
-
 /// What a conversation of a channel needs beside them.
-fn channel_environment(simulators: &Simulators, channel: Channel) -> BTreeMap<String, String> {
-    let profile = |key: &str| format!("CFR__PROFILES__DEFAULT__{key}");
-    [
-        ("COGNIGY_CALLBACK_URL".to_owned(), simulators.endpoint.url()),
-        ("CXONE_ACCESS_KEY_ID".to_owned(), CXONE_ACCESS_KEY_ID),
-        ("CXONE_ACCESS_KEY_SECRET".to_owned(), CXONE_ACCESS_KEY_SECRET),
-        (profile("CALLBACK__MODE"), channel.mode()),
-        (profile("HISTORY__PROVIDER"), "cxone_digital"),
-        (profile("HISTORY__CXONE_DIGITAL__ENVIRONMENT_URL"), simulators.cxone.url()),
-        (profile("HISTORY__CXONE_DIGITAL__EGRESS__ALLOW_HTTP"), "true"),
-        (profile("HISTORY__CXONE_DIGITAL__EGRESS__ALLOW_PRIVATE_CIDRS"), "[\"127.0.0.0/8\"]"),
-    ]
-    .map(|(name, value)| (name, value.to_owned()))
-    .into()
+fn channel_environment(simulators: &Simulators, channel: Channel) -> Environment {
+    variables([
+        ("COGNIGY_CALLBACK_URL", simulators.endpoint.url()),
+        ("CXONE_ACCESS_KEY_ID", CXONE_ACCESS_KEY_ID),
+        ("CXONE_ACCESS_KEY_SECRET", CXONE_ACCESS_KEY_SECRET),
+        ("CFR__PROFILES__DEFAULT__CALLBACK__MODE", channel.mode()),
+        ("CFR__PROFILES__DEFAULT__HISTORY__PROVIDER", "cxone_digital"),
+        ("CFR__PROFILES__DEFAULT__HISTORY__CXONE_DIGITAL__ENVIRONMENT_URL", simulators.cxone.url()),
+        ("CFR__PROFILES__DEFAULT__HISTORY__CXONE_DIGITAL__EGRESS__ALLOW_HTTP", "true"),
+        ("CFR__PROFILES__DEFAULT__HISTORY__CXONE_DIGITAL__EGRESS__ALLOW_PRIVATE_CIDRS", "[\"127.0.0.0/8\"]"),
+    ])
 }
