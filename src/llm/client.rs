@@ -237,7 +237,7 @@ impl LlmClient {
         if wait > LONGEST_WAIT || Instant::now() + wait >= until {
             return None;
         }
-        if !model.may_repeat() {
+        if !model.may_repeat(cause) {
             self.metrics.llm_retries_withheld.inc();
             return None;
         }

@@ -20,7 +20,7 @@ use crate::{
     breaker::{Held, Permit, Report},
     metrics::{
         InFlight, NamedCounters,
-        labels::{Circuit, TokenDirection},
+        labels::{Circuit, RetryCause, TokenDirection},
     },
 };
 
@@ -134,9 +134,13 @@ impl Model {
         }
     }
 
-    /// Asks whether a failed call may be repeated ([`crate::retry::RetryBudget`]).
-    pub(super) fn may_repeat(&self) -> bool {
-        self.shared.lock().retries.withdraw(Instant::now().into_std())
+    /// Asks whether a call that failed so may be repeated ([`crate::retry::RetryBudget`]). One that was over the gateway's
+    /// limit waits for its turn where the pace is known, and is no burden to anybody.
+    pub(super) fn may_repeat(&self, cause: RetryCause) -> bool {
+        let mut state = self.shared.lock();
+        let now = Instant::now();
+        let in_turn = self.adaptive && cause == RetryCause::RateLimited && state.adaptive.narrowed(now);
+        in_turn || state.retries.withdraw(now.into_std())
     }
 
     /// How to ask it.

@@ -25,6 +25,9 @@ use super::{
 /// Most items of a page, whatever is asked for: small enough that the default history takes several.
 const PAGE_CAP: usize = 5;
 
+/// Most items of a page of a conversation whose length was set, as the real one has it.
+const LARGEST_PAGE: usize = 50;
+
 /// Conversations and tokens that are kept; the oldest are of no use to a test.
 const MOST_KEPT: usize = 10_000;
 
@@ -52,6 +55,8 @@ pub(super) struct Data {
     tokens: HashSet<String>,
     tokens_given: u64,
     conversations: HashMap<String, Vec<Value>>,
+    /// Turns of a conversation that nobody set, where that was set.
+    turns: Option<usize>,
     pub(super) pages_given: u64,
     pub(super) outage: Option<StatusCode>,
 }
@@ -59,7 +64,16 @@ pub(super) struct Data {
 impl Data {
     /// The items of a conversation, the oldest first.
     pub(super) fn said(&self, conversation_id: &str) -> Vec<Value> {
-        self.conversations.get(conversation_id).cloned().unwrap_or_else(|| items(conversation_id, &TURNS))
+        if let Some(said) = self.conversations.get(conversation_id) {
+            return said.clone();
+        }
+        let turns: Vec<_> = TURNS.iter().copied().cycle().take(self.turns.unwrap_or(TURNS.len())).collect();
+        items(conversation_id, &turns)
+    }
+
+    /// Most items of a page.
+    fn page_cap(&self) -> usize {
+        if self.turns.is_some() { LARGEST_PAGE } else { PAGE_CAP }
     }
 }
 
@@ -87,6 +101,11 @@ impl Cxone {
         if data.conversations.len() < MOST_KEPT {
             data.conversations.insert(conversation_id.to_owned(), items(conversation_id, turns));
         }
+    }
+
+    /// Gives every conversation that nobody set so many turns, on pages as large as they are asked for.
+    pub fn set_turns(&self, turns: usize) {
+        lock(&self.state).turns = Some(turns);
     }
 
     /// Adds a message to a digital case, which begins with it if there was none.
@@ -189,7 +208,8 @@ async fn summaries(State(state): State<Arc<Mutex<Data>>>, RawQuery(query): RawQu
     };
     data.pages_given += 1;
     let said = data.said(conversation_id);
-    let size = fields.get("pageSize").and_then(|size| size.parse().ok()).unwrap_or(PAGE_CAP).clamp(1, PAGE_CAP);
+    let cap = data.page_cap();
+    let size = fields.get("pageSize").and_then(|size| size.parse().ok()).unwrap_or(cap).clamp(1, cap);
     let begin: usize =
         fields.get("nextPageToken").and_then(|token| token.strip_prefix("after-")?.parse().ok()).unwrap_or(0);
     (StatusCode::OK, Json(page(&said, begin, size)))

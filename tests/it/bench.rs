@@ -40,3 +40,18 @@ async fn a_limited_gateway_is_asked_at_its_pace_and_every_trigger_is_decided() {
     assert!(out.contains("gateway limited") && out.contains("to 30.0 a second"), "{out}");
     assert_eq!(out.contains("DEBUG BUILD"), cfg!(debug_assertions), "{out}");
 }
+
+#[tokio::test]
+async fn a_steady_load_is_watched_over_several_profiles_and_long_conversations() {
+    let arguments = ["--triggers", "20", "--latency-ms", "5", "--rate", "20", "--profiles", "3", "--turns", "60"];
+    let (good, out, err) = bench(&[&arguments[..], &["--soak-s", "10", "--json"]].concat()).await;
+    let figures: Value = serde_json::from_str(&out).unwrap_or_else(|_| panic!("{err}"));
+    let soak = &figures["soak"];
+    assert_eq!(good, soak["growth"].is_null(), "what grows is an error: {err}");
+    assert!(soak["accepted_per_s"].as_f64().unwrap() > 0.0, "{soak}");
+    for process in ["ingress", "worker 1"] {
+        let held = &soak["held"][process];
+        assert!(held["last_third"]["rss_mib"].as_f64().unwrap() > 1.0, "{held}");
+        assert!(held["files"].as_array().unwrap().len() > 10, "looked at often: {held}");
+    }
+}

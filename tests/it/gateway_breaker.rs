@@ -145,3 +145,18 @@ async fn repeats_are_no_more_than_a_share_of_the_calls() {
     let withheld = gateway.metrics.llm_retries_withheld.get();
     assert_eq!(usize::try_from(withheld).unwrap() + repeats, 60);
 }
+
+#[tokio::test]
+async fn a_call_over_the_limit_waits_for_its_turn_where_the_pace_is_known() {
+    let gateway = Gateway::start(Config { adaptive: true, ..config() }).await;
+    gateway.stub.always(CHAT, says("w"));
+    for _ in 0..38 {
+        gateway.stub.next(CHAT, Reply::status(429).header("retry-after", "0"));
+    }
+    let asked = join_all((0..40).map(|_| gateway.ask_within(Duration::from_secs(120)))).await;
+    for asked in asked {
+        assert_eq!(asked.content(), "w");
+    }
+    assert_eq!(gateway.metrics.llm_retries_withheld.get(), 0);
+    assert!(gateway.requests().len() >= 78, "{} requests", gateway.requests().len());
+}

@@ -11,23 +11,34 @@ use cognigy_fallback_router::{
 /// Variables and their values.
 pub(crate) type Environment = BTreeMap<String, String>;
 
-/// A router on the embedded queue in `directory`, whose only neighbours are these.
+/// A router on the embedded queue in `directory`, whose only neighbours are these, with one profile.
 pub(crate) fn environment(simulators: &Simulators, secret: &str, directory: &Path) -> Environment {
-    variables([
-        ("COGNIGY_WEBHOOK_SECRET", secret),
-        ("COGNIGY_CALLBACK_URL", simulators.cognigy.url()),
-        ("COGNIGY_CALLBACK_SECRET", CALLBACK_SECRET),
-        ("CXONE_BASE_URL", simulators.cxone.url()),
-        ("CXONE_CLIENT_ID", CXONE_CLIENT_ID),
-        ("CXONE_CLIENT_SECRET", CXONE_CLIENT_SECRET),
-        ("LLM_GATEWAY_BASE_URL", simulators.llm.url()),
-        ("LLM_GATEWAY_API_KEY", LLM_API_KEY),
+    let mut environment = variables([
         ("CFR__QUEUE__BACKEND", "embedded"),
         ("CFR__QUEUE__EMBEDDED__DIRECTORY", &directory.display().to_string()),
         ("CFR__INGRESS__LIMITS__DRAIN_DELAY", "0s"),
-        ("CFR__PROFILES__DEFAULT__CALLBACK__EGRESS__ALLOW_HTTP", "true"),
-        ("CFR__PROFILES__DEFAULT__CALLBACK__EGRESS__ALLOW_PRIVATE_CIDRS", "[\"127.0.0.0/8\"]"),
-    ])
+    ]);
+    environment.extend(profile("DEFAULT", simulators, secret));
+    environment
+}
+
+/// A profile with these neighbours.
+pub(crate) fn profile(name: &str, simulators: &Simulators, secret: &str) -> Environment {
+    let list = |value: &str| format!("[\"{value}\"]");
+    [
+        ("WEBHOOK__SECRETS", list(secret)),
+        ("CALLBACK__URL", simulators.cognigy.url().to_owned()),
+        ("CALLBACK__SECRETS", list(CALLBACK_SECRET)),
+        ("CALLBACK__EGRESS__ALLOW_HTTP", "true".to_owned()),
+        ("CALLBACK__EGRESS__ALLOW_PRIVATE_CIDRS", list("127.0.0.0/8")),
+        ("HISTORY__CXONE__BASE_URL", simulators.cxone.url().to_owned()),
+        ("HISTORY__CXONE__CLIENT_ID", CXONE_CLIENT_ID.to_owned()),
+        ("HISTORY__CXONE__CLIENT_SECRET", CXONE_CLIENT_SECRET.to_owned()),
+        ("LLM__BASE_URL", simulators.llm.url().to_owned()),
+        ("LLM__API_KEY", LLM_API_KEY.to_owned()),
+    ]
+    .map(|(key, value)| (format!("CFR__PROFILES__{name}__{key}"), value))
+    .into()
 }
 
 /// These, as they are kept.

@@ -30,6 +30,15 @@ pub(super) struct Used {
     pub(super) peak_mib: Option<f64>,
 }
 
+/// What a process holds at a moment.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Holding {
+    /// Resident memory in MiB.
+    pub(super) rss_mib: f64,
+    /// Open files and sockets.
+    pub(super) files: usize,
+}
+
 impl Process {
     /// Starts this program with a verb, and waits until its admin listener says that it is ready.
     pub(super) async fn start(
@@ -80,8 +89,15 @@ impl Process {
         let read = |name: &str| std::fs::read_to_string(format!("/proc/{}/{name}", self.pid)).ok();
         Used {
             cpu_s: read("stat").and_then(|text| cpu_s(&text)),
-            peak_mib: read("status").and_then(|text| peak_mib(&text)),
+            peak_mib: read("status").and_then(|text| mib(&text, "VmHWM:")),
         }
+    }
+
+    /// What it holds now; `None` where the system does not tell.
+    pub(super) fn holds(&self) -> Option<Holding> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid)).ok()?;
+        let files = std::fs::read_dir(format!("/proc/{}/fd", self.pid)).ok()?.count();
+        Some(Holding { rss_mib: mib(&status, "VmRSS:")?, files })
     }
 }
 
@@ -92,8 +108,8 @@ fn cpu_s(stat: &str) -> Option<f64> {
     Some((user + system) / TICKS)
 }
 
-fn peak_mib(status: &str) -> Option<f64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+fn mib(status: &str, field: &str) -> Option<f64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(field))?;
     let kib: f64 = line.split_whitespace().next()?.parse().ok()?;
     Some(kib / 1024.0)
 }
@@ -106,7 +122,8 @@ mod tests {
     fn a_process_tells_its_time_and_memory() {
         let stat = "7 (a) b) S 1 7 7 0 -1 4194560 100 0 0 0 150 50 0 0 20 0 4 0 1 2 3";
         assert_eq!(cpu_s(stat), Some(2.0));
-        assert_eq!(peak_mib("Name:\tcfr\nVmHWM:\t   20480 kB\n"), Some(20.0));
-        assert_eq!((cpu_s(""), peak_mib("")), (None, None));
+        let status = "Name:\tcfr\nVmHWM:\t   20480 kB\nVmRSS:\t   10240 kB\n";
+        assert_eq!((mib(status, "VmHWM:"), mib(status, "VmRSS:")), (Some(20.0), Some(10.0)));
+        assert_eq!((cpu_s(""), mib("", "VmRSS:")), (None, None));
     }
 }

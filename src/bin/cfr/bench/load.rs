@@ -23,9 +23,12 @@ use tokio::task::JoinSet;
 #[derive(Clone)]
 pub(super) struct Sender {
     pub(super) client: reqwest::Client,
-    pub(super) url: String,
+    /// Of each profile.
+    pub(super) urls: Arc<[String]>,
     pub(super) secret: Secret,
     pub(super) message: String,
+    /// Inline, if it is not to be fetched.
+    pub(super) history: Option<Arc<Value>>,
 }
 
 /// When each trigger was sent, by its id, and how long its answer took.
@@ -55,6 +58,11 @@ impl Sender {
         finish(senders, &sent, begun).await
     }
 
+    /// Sends one, and forgets it.
+    pub(super) async fn forgotten(&self) -> anyhow::Result<()> {
+        self.one(&Mutex::default()).await
+    }
+
     /// Sends so many at fixed times; what is late is charged to the answer.
     pub(super) async fn open(&self, count: u32, rate: u32, bar: &ProgressBar) -> anyhow::Result<Sent> {
         let sent = Arc::new(Mutex::new(Sent::default()));
@@ -73,7 +81,8 @@ impl Sender {
     async fn one(&self, sent: &Mutex<Sent>) -> anyhow::Result<()> {
         let body = self.trigger();
         let signed = request_headers(Scheme::HexBody, &self.secret, "", SystemTime::now().into(), body.as_bytes())?;
-        let mut request = self.client.post(&self.url).header("content-type", "application/json");
+        let url = &self.urls[rand::random::<u32>() as usize % self.urls.len()];
+        let mut request = self.client.post(url).header("content-type", "application/json");
         for (name, value) in signed {
             request = request.header(name, value);
         }
@@ -94,7 +103,8 @@ impl Sender {
     fn trigger(&self) -> String {
         let conversation = format!("bench-{:032x}", rand::random::<u128>());
         json!({"conversationId": conversation, "userId": "user-external-9876", "lastMessage": self.message,
-            "confidenceScore": 0.41, "detectedIntent": "order_status", "metadata": {"account_type": "business"}})
+            "confidenceScore": 0.41, "detectedIntent": "order_status", "metadata": {"account_type": "business"},
+            "history": self.history.as_deref()})
         .to_string()
     }
 }

@@ -6,6 +6,7 @@
 mod children;
 mod load;
 mod report;
+mod soak;
 mod stage;
 
 use std::time::Duration;
@@ -19,7 +20,7 @@ use crate::say;
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// Triggers to send in each part.
-    #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     triggers: u32,
     /// A RabbitMQ to use instead of the embedded queue. Its queues must be empty and unused: what is in them is taken.
     #[arg(long, env = "AMQP_URL", hide_env_values = true)]
@@ -45,8 +46,21 @@ pub(crate) struct Arguments {
     /// Bytes of a customer's message.
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(0..=10_000))]
     message_bytes: u32,
+    /// Bytes of a conversation that comes along with each trigger, in 50 turns; without it the conversation is fetched.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(50..=50_000))]
+    history_bytes: Option<u32>,
+    /// Turns of a conversation that is fetched.
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    turns: u32,
+    /// Profiles that the triggers are for, in turn.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=200))]
+    profiles: u32,
+    /// Seconds of a steady load afterwards, at seven tenths of what was decided a second: memory and open files are
+    /// watched, and the run fails where they grow. Raise --limit-s with it.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(10..=86_400))]
+    soak_s: Option<u64>,
     /// Seconds after which the whole run ends with an error.
-    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=100_000))]
     limit_s: u64,
     /// The figures as one JSON object.
     #[arg(long)]
@@ -65,7 +79,10 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         let figures =
             measured.with_context(|| format!("not done after {} s: fewer --triggers", arguments.limit_s))??;
         say(&if arguments.json { figures.as_json() } else { figures.in_words() });
-        Ok(())
+        match figures.growth() {
+            Some(what) => anyhow::bail!("under a steady load {what}"),
+            None => Ok(()),
+        }
     })
 }
 
@@ -74,6 +91,10 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<report::Figures> {
     let accepted = stage.accept().await?;
     let decided = stage.decide().await?;
     let timed = if arguments.gateway_limit.is_none() { Some(stage.time().await?) } else { None };
+    let soaked = match arguments.soak_s {
+        Some(seconds) => Some(stage.soak(Duration::from_secs(seconds), 0.7 * decided.rate()).await?),
+        None => None,
+    };
     stage.end().await;
-    Ok(report::Figures::new(arguments, accepted, decided, timed))
+    Ok(report::Figures::new(arguments, accepted, decided, timed, soaked))
 }

@@ -3,9 +3,14 @@
 use std::{fmt::Write as _, time::Duration};
 
 use cognigy_fallback_router::build;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use super::{Arguments, children::Used, load::Sent};
+use super::{
+    Arguments,
+    children::Used,
+    load::Sent,
+    soak::{Course, Soaked},
+};
 
 /// What the ingress did.
 pub(super) struct Accepted {
@@ -19,8 +24,16 @@ pub(super) struct Decided {
     pub(super) took: Duration,
     pub(super) calls: u64,
     pub(super) refused: u64,
-    pub(super) unhurt: usize,
+    /// Decisions of the model, of so many.
+    pub(super) unhurt: [usize; 2],
     pub(super) used: Used,
+}
+
+impl Decided {
+    /// Triggers a second.
+    pub(super) fn rate(&self) -> f64 {
+        self.triggers as f64 / self.took.as_secs_f64().max(0.001)
+    }
 }
 
 /// From the request to the callback, less the model's time.
@@ -32,7 +45,13 @@ pub(super) struct Timed {
 pub(super) struct Figures(Value);
 
 impl Figures {
-    pub(super) fn new(arguments: &Arguments, accepted: Accepted, decided: Decided, timed: Option<Timed>) -> Self {
+    pub(super) fn new(
+        arguments: &Arguments,
+        accepted: Accepted,
+        decided: Decided,
+        timed: Option<Timed>,
+        soaked: Option<Soaked>,
+    ) -> Self {
         let accepted_count = accepted.sent.answered.len() as f64;
         let (answered, accept_s) = (sorted(accepted.sent.answered), accepted.sent.took.as_secs_f64());
         let overheads = timed.map(|timed| sorted(timed.overheads));
@@ -45,7 +64,8 @@ impl Figures {
             "cores": std::thread::available_parallelism().map_or(1, usize::from),
             "triggers": arguments.triggers, "connections": arguments.connections,
             "workers": arguments.workers, "slots": arguments.slots, "latency_ms": arguments.latency_ms,
-            "message_bytes": arguments.message_bytes,
+            "message_bytes": arguments.message_bytes, "history_bytes": arguments.history_bytes,
+            "turns": arguments.turns, "profiles": arguments.profiles,
             "ingress": {
                 "accepts_per_s": tenths(accepted_count / accept_s.max(0.001)),
                 "p50_ms": percentile(&answered, 50), "p99_ms": percentile(&answered, 99),
@@ -53,8 +73,8 @@ impl Figures {
                 "peak_rss_mib": accepted.used.peak_mib.map(tenths),
             },
             "worker": {
-                "decided_per_s": tenths(decided.triggers as f64 / seconds),
-                "decisions": decided.unhurt,
+                "decided_per_s": tenths(decided.rate()),
+                "decisions": decided.unhurt[0], "looked_at": decided.unhurt[1],
                 "cpu_s_per_1000": thousandth(decided.used.cpu_s, decided.triggers as f64),
                 "peak_rss_mib": decided.used.peak_mib.map(tenths),
             },
@@ -66,7 +86,13 @@ impl Figures {
             "overhead": overheads.map(|times| json!({
                 "rate_per_s": arguments.rate, "p50_ms": percentile(&times, 50), "p99_ms": percentile(&times, 99),
             })),
+            "soak": soaked.as_ref().map(soak),
         }))
+    }
+
+    /// What grew under a steady load.
+    pub(super) fn growth(&self) -> Option<&str> {
+        self.0.pointer("/soak/growth")?.as_str()
     }
 
     pub(super) fn as_json(&self) -> String {
@@ -90,7 +116,7 @@ impl Figures {
         line("  CPU for 1,000, memory", used(ingress));
         let shape = format!("{} x {} slots, model {} ms", figures["workers"], figures["slots"], figures["latency_ms"]);
         line("decided a second", format!("{}   ({shape})", worker["decided_per_s"]));
-        line("  by the model", format!("{} of {}", worker["decisions"], figures["triggers"]));
+        line("  by the model", format!("{} of {}", worker["decisions"], worker["looked_at"]));
         line("  CPU for 1,000, memory", used(worker));
         if !gateway["limit_per_s"].is_null() {
             let share = format!("{} taken a second, {} % refused", gateway["taken_per_s"], gateway["refused_percent"]);
@@ -101,9 +127,37 @@ impl Figures {
                 format!("{} / {} ms at {} a second", overhead["p50_ms"], overhead["p99_ms"], overhead["rate_per_s"]);
             line("request to callback less model", times);
         }
+        let soak = &figures["soak"];
+        if !soak.is_null() {
+            let load = format!("{} a second for {} s, every callback came", soak["accepted_per_s"], soak["took_s"]);
+            line("steady load", load);
+            for (name, held) in soak["held"].as_object().into_iter().flatten() {
+                let [earlier, later] = ["second_third", "last_third"].map(|third| &held[third]);
+                let memory = format!("{} -> {} MiB", earlier["rss_mib"], later["rss_mib"]);
+                let files = format!("{} -> {} open files", earlier["files"], later["files"]);
+                line(&format!("  {name}, last two thirds"), format!("{memory}, {files}"));
+            }
+        }
         text.pop();
         text
     }
+}
+
+fn soak(soaked: &Soaked) -> Value {
+    let held = |course: &Course| {
+        let [earlier, later] =
+            course.thirds().map(|held| json!({"rss_mib": tenths(held.rss_mib), "files": held.files}));
+        let rss_mib: Vec<_> = course.held.iter().map(|held| tenths(held.rss_mib)).collect();
+        let files: Vec<_> = course.held.iter().map(|held| held.files).collect();
+        json!({"second_third": earlier, "last_third": later, "rss_mib": rss_mib, "files": files})
+    };
+    let held: Map<_, _> = soaked.courses.iter().map(|course| (course.name.clone(), held(course))).collect();
+    json!({
+        "took_s": tenths(soaked.took.as_secs_f64()),
+        "accepted_per_s": tenths(soaked.accepted as f64 / soaked.took.as_secs_f64().max(0.001)),
+        "growth": soaked.courses.iter().find_map(Course::growth),
+        "held": held,
+    })
 }
 
 fn used(figures: &Value) -> String {

@@ -2,12 +2,14 @@
 
 use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use anyhow::Context as _;
 use cognigy_fallback_router::{secret::Secret, simulators::Simulators};
 use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::time::sleep;
 
@@ -19,17 +21,21 @@ use super::{
 };
 use crate::simulated::{self, Environment, variables};
 
+/// Most turns that come along with a trigger.
+const INLINE_TURNS: u32 = 50;
+/// Most triggers that are sent at a steady rate: a hundredth of them is enough to tell the slowest hundredth.
+const MOST_TIMED: u32 = 2_000;
 /// How often the callbacks are counted.
 const COUNTED: Duration = Duration::from_millis(20);
 
 pub(super) struct Stage<'a> {
     arguments: &'a Arguments,
-    simulators: Simulators,
+    pub(super) simulators: Simulators,
     environment: Environment,
-    sender: Sender,
-    ingress: Process,
-    workers: Vec<Process>,
-    accepted: u64,
+    pub(super) sender: Sender,
+    pub(super) ingress: Process,
+    pub(super) workers: Vec<Process>,
+    pub(super) accepted: u64,
     _directory: TempDir,
 }
 
@@ -38,6 +44,7 @@ impl<'a> Stage<'a> {
     pub(super) async fn build(arguments: &'a Arguments) -> anyhow::Result<Self> {
         let simulators = Simulators::start().await?;
         simulators.llm.set_latency(Duration::from_millis(arguments.latency_ms));
+        simulators.cxone.set_turns(arguments.turns as usize);
         let directory = tempfile::tempdir().context("there is no temporary directory for the queue")?;
         let secret = simulated::secret();
         let client = simulated::client(Duration::from_secs(30))?;
@@ -46,10 +53,11 @@ impl<'a> Stage<'a> {
         environment.insert("CFR__INGRESS__LISTEN".to_owned(), webhook.to_string());
         let ingress = Process::start("ingress", &environment, admin, &client).await?;
         Process::listens(webhook).await?;
-        let url = format!("http://{webhook}/webhook/cognigy/fallback");
-        let message = "where is my order, I need help ".repeat(324);
-        let message = message[..arguments.message_bytes as usize].to_owned();
-        let sender = Sender { client, url, secret: Secret::new(secret), message };
+        let url = |name: String| format!("http://{webhook}/webhook/cognigy/fallback/{name}");
+        let urls = profiles(arguments).map(url).collect();
+        let history = arguments.history_bytes.map(|bytes| Arc::new(history(bytes)));
+        let message = words(arguments.message_bytes);
+        let sender = Sender { client, urls, secret: Secret::new(secret), message, history };
         let workers = Vec::new();
         Ok(Self { arguments, simulators, environment, sender, ingress, workers, accepted: 0, _directory: directory })
     }
@@ -57,7 +65,7 @@ impl<'a> Stage<'a> {
     /// The ingress alone: the queue fills.
     pub(super) async fn accept(&mut self) -> anyhow::Result<Accepted> {
         let before = self.ingress.used();
-        let bar = bar("accepting", self.arguments.triggers);
+        let bar = bar("accepting", self.arguments.triggers.into());
         let sent = self.sender.closed(self.arguments.triggers, self.arguments.connections, &bar).await?;
         bar.finish_and_clear();
         self.accepted += sent.answered.len() as u64;
@@ -67,7 +75,7 @@ impl<'a> Stage<'a> {
     /// The workers decide what was accepted.
     pub(super) async fn decide(&mut self) -> anyhow::Result<Decided> {
         self.simulators.llm.set_rate(self.arguments.gateway_limit);
-        let bar = bar("deciding", self.arguments.triggers);
+        let bar = bar("deciding", self.arguments.triggers.into());
         let begun = Instant::now();
         for _ in 0..self.arguments.workers {
             let [admin, _] = free_addresses()?;
@@ -84,8 +92,9 @@ impl<'a> Stage<'a> {
 
     /// Both, at a steady rate: how long from the request to the callback.
     pub(super) async fn time(&mut self) -> anyhow::Result<Timed> {
-        let bar = bar("timing", self.arguments.triggers);
-        let Sent { at, answered, .. } = self.sender.open(self.arguments.triggers, self.arguments.rate, &bar).await?;
+        let count = self.arguments.triggers.min(MOST_TIMED);
+        let bar = bar("timing", count.into());
+        let Sent { at, answered, .. } = self.sender.open(count, self.arguments.rate, &bar).await?;
         self.accepted += answered.len() as u64;
         self.all_callbacks(&bar).await;
         bar.finish_and_clear();
@@ -108,7 +117,7 @@ impl<'a> Stage<'a> {
         self.simulators.cognigy.callbacks().first().map_or(since, |callback| callback.arrived)
     }
 
-    async fn all_callbacks(&self, bar: &ProgressBar) {
+    pub(super) async fn all_callbacks(&self, bar: &ProgressBar) {
         while self.simulators.cognigy.received_in_all() < self.accepted {
             bar.set_position(self.simulators.cognigy.received_in_all());
             sleep(COUNTED).await;
@@ -119,10 +128,10 @@ impl<'a> Stage<'a> {
         self.simulators.cognigy.latest(1).pop().map(|callback| callback.arrived)
     }
 
-    /// Outcomes that are decisions of the model.
-    fn unhurt(&self) -> usize {
+    /// Outcomes that are decisions of the model, and how many were looked at: of very many the last ones.
+    fn unhurt(&self) -> [usize; 2] {
         let callbacks = self.simulators.cognigy.callbacks();
-        callbacks.iter().filter(|callback| callback.outcome()["status"] == "success").count()
+        [callbacks.iter().filter(|callback| callback.outcome()["status"] == "success").count(), callbacks.len()]
     }
 
     fn workers_used(&self) -> Used {
@@ -134,13 +143,30 @@ impl<'a> Stage<'a> {
     }
 }
 
+/// The names of the profiles.
+fn profiles(arguments: &Arguments) -> impl Iterator<Item = String> {
+    let further = (2..=arguments.profiles).map(|number| format!("p{number}"));
+    std::iter::once("default".to_owned()).chain(further)
+}
+
+/// Text of so many bytes.
+fn words(bytes: u32) -> String {
+    "where is my order, I need help ".chars().cycle().take(bytes as usize).collect()
+}
+
+/// A conversation of so many bytes.
+fn history(bytes: u32) -> Value {
+    let (text, roles) = (words(bytes / INLINE_TURNS), ["user", "assistant"]);
+    roles.iter().cycle().take(INLINE_TURNS as usize).map(|role| json!({"role": role, "text": text})).collect()
+}
+
 fn since(before: Used, now: Used) -> Used {
     Used { cpu_s: now.cpu_s.zip(before.cpu_s).map(|(now, before)| now - before), peak_mib: now.peak_mib }
 }
 
 /// A bar on standard error, where that is a terminal.
-fn bar(what: &'static str, most: u32) -> ProgressBar {
-    let bar = ProgressBar::new(most.into()).with_message(what);
+pub(super) fn bar(what: &'static str, most: u64) -> ProgressBar {
+    let bar = ProgressBar::new(most).with_message(what);
     if let Ok(style) = ProgressStyle::with_template("{msg:10} {bar:40} {pos}/{len}, {eta} left") {
         bar.set_style(style);
     }
@@ -157,15 +183,19 @@ fn free_addresses() -> anyhow::Result<[SocketAddr; 2]> {
 fn environment(arguments: &Arguments, simulators: &Simulators, secret: &str, directory: &TempDir) -> Environment {
     let slots = arguments.slots.to_string();
     let mut environment = simulated::environment(simulators, secret, directory.path());
+    let adaptive = arguments.gateway_limit.is_some().to_string();
+    for name in profiles(arguments).map(|name| name.to_uppercase()) {
+        environment.extend(simulated::profile(&name, simulators, secret));
+        // Nothing here is late: what is measured is how much, not how soon.
+        environment.insert(format!("CFR__PROFILES__{name}__DEADLINE"), "300s".to_owned());
+        environment.insert(format!("CFR__PROFILES__{name}__LLM__ADAPTIVE"), adaptive.clone());
+    }
     environment.extend(variables([
         ("CFR__LOG__LEVEL", "error"),
         ("CFR__QUEUE__SOFT_LIMIT", "1000000"),
         ("CFR__WORKER__SLOTS__WORK", &slots),
         ("CFR__WORKER__SLOTS__OUTCOME", &slots),
         ("CFR__CONSOLE__ENABLED", "false"),
-        // Nothing here is late: what is measured is how much, not how soon.
-        ("CFR__PROFILES__DEFAULT__DEADLINE", "300s"),
-        ("CFR__PROFILES__DEFAULT__LLM__ADAPTIVE", if arguments.gateway_limit.is_some() { "true" } else { "false" }),
     ]));
     if let Some(url) = &arguments.amqp_url {
         environment.extend(variables([("CFR__QUEUE__BACKEND", "rabbitmq"), ("AMQP_URL", url)]));

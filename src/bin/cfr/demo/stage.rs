@@ -234,7 +234,7 @@ async fn show(
 /// What a conversation of a channel needs beside them.
 fn channel_environment(simulators: &Simulators, channel: Channel) -> Environment {
     variables([
-        ("COGNIGY_CALLBACK_URL", simulators.endpoint.url()),
+        ("CFR__PROFILES__DEFAULT__CALLBACK__URL", simulators.endpoint.url()),
         ("CXONE_ACCESS_KEY_ID", CXONE_ACCESS_KEY_ID),
         ("CXONE_ACCESS_KEY_SECRET", CXONE_ACCESS_KEY_SECRET),
         ("CFR__PROFILES__DEFAULT__CALLBACK__MODE", channel.mode()),
