@@ -3,6 +3,7 @@
 mod alert_table;
 mod documents;
 mod grid;
+mod image;
 mod live;
 mod names;
 mod prometheus;

@@ -37,7 +37,8 @@ const FLOORS: &[&[&str]] = &[
 /// On these floors modules may know their siblings: words are made of words, and instruments of instruments.
 const SOCIABLE: &[usize] = &[0, 1, 2];
 
-fn sources() -> Vec<(String, PathBuf, String)> {
+/// Every source file: its module, its place under `src/`, its text.
+pub(crate) fn sources() -> Vec<(String, PathBuf, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut files = Vec::new();
     let mut folders = vec![root.clone()];
@@ -60,7 +61,7 @@ fn sources() -> Vec<(String, PathBuf, String)> {
 }
 
 /// The code before the tests of a file, without comments.
-fn code(text: &str) -> String {
+pub(crate) fn code(text: &str) -> String {
     let end = text.find("#[cfg(test)]").unwrap_or(text.len());
     text[..end].lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
 }
