@@ -89,6 +89,10 @@ impl Pipeline {
             }
             Err(error) => {
                 self.metrics.stage_failures.get(Stage::Llm, failure(&error)).inc();
+                // An answer like the others, only without anything to validate.
+                if error == LlmError::ContentRefused {
+                    self.validations.get(Validation::Refused).inc();
+                }
                 // Nobody was asked: that is the deadline's doing, not the model's.
                 if error == LlmError::OutOfTime && run.spent.calls == 0 {
                     return Err(NoDecision { status: Status::Expired, error: "deadline_passed" });

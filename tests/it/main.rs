@@ -57,4 +57,5 @@ mod tokens;
 mod traces;
 mod triggers;
 mod urls;
+mod validations;
 mod worker;
