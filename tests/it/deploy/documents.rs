@@ -1,6 +1,10 @@
 //! Every alert has a page, a case in which it fires and one in which it does not; users have only what they need.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+};
 
 use cognigy_fallback_router::config::{self, Role, Sources};
 
@@ -20,6 +24,23 @@ fn every_alert_has_a_runbook_and_every_runbook_an_alert() {
         for heading in ["Severity: ", "**What a customer notices.**", "\n## Look\n", "\n## Do\n", "\n## Over\n"] {
             assert!(text.contains(heading), "{}: {heading}", page.display());
         }
+    }
+}
+
+#[test]
+fn every_runbook_says_how_urgent_its_alert_is() {
+    let mut urgent: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
+    for path in files("prometheus/rules", "yml") {
+        for rule in fs::read_to_string(path).unwrap().split("- alert: ").skip(1) {
+            let severity = if rule.contains("{severity: page}") { "page" } else { "ticket" };
+            urgent.entry(rule.lines().next().unwrap().to_owned()).or_default().insert(severity);
+        }
+    }
+    for (alert, severities) in urgent {
+        let page = read(&format!("runbooks/{alert}.md"));
+        let line = page.lines().find_map(|line| line.strip_prefix("Severity: ")).unwrap();
+        let said = ["page", "ticket"].into_iter().filter(|severity| line.contains(severity));
+        assert_eq!(said.collect::<BTreeSet<_>>(), severities, "{alert}");
     }
 }
 
