@@ -89,20 +89,28 @@ ROWS = [
               by("outcome", "cfr_publish_duration_seconds_count", 'outcome!="confirmed"'), width=6),
         graph("Since a secret was last used", "A previous secret that is used no longer can be removed.", "s", [
             (f"time() - max by (secret) (cfr_webhook_secret_last_used_timestamp_seconds{{{JOB}}})", "{{secret}}")], width=6),
+        graph("Held requests", "Requests held open for an outcome, at each ingress.", "short", [
+            (f"sum by (instance) (cfr_held_requests{{{JOB}}})", "{{instance}}")]),
+        graph("Polls", "Polls by what they were answered; unknown is another replica's, older than ten minutes, or past its deadline without an outcome.", "reqps",
+              by("status", "cfr_polls_total"), stack=True),
+        graph("Kept no longer", "Outcomes that can be asked for no longer: after their ten minutes (age), or for want of room. Of a profile that posts nothing, that was the last of them.", "ops",
+              by("reason", "cfr_kept_outcomes_dropped_total"), stack=True),
     ]),
     ("Queue", [
         graph("Ready", "Messages that wait, by lane.", "short", broker("messages_ready", "fr\\\\.(work|late|outcome)"), stack=True),
         graph("Held by workers", "Delivered and not yet acknowledged.", "short", broker("messages_unacked", "fr\\\\.(work|late|outcome)"), stack=True),
         graph("Wait", "From acceptance until a worker took the trigger. The best signal to scale workers by.", "s", quantiles("cfr_queue_wait_seconds")),
-        graph("Consumers", "Who consumes each lane. 0 is an outage.", "short", broker("consumers", "fr\\\\.(work|late|outcome)"), width=6),
-        graph("Delayed and dead", "Messages that wait for a retry, and dead letters.", "short", broker("messages_ready", "fr\\\\.(retry.+|dead|unrouted)"), width=6),
+        graph("Consumers", "Who consumes each lane. 0 is an outage.", "short", broker("consumers", "fr\\\\.(work|late|outcome)")),
+        graph("Delayed and dead", "Messages that wait for a retry, and dead letters.", "short", broker("messages_ready", "fr\\\\.(retry.+|dead|unrouted)")),
         graph("Redelivered", "Share of deliveries that came back from an earlier one: a worker ended, or a session broke.", "percentunit",
-              share(f'cfr_messages_consumed_total{{{JOB}, redelivered="true"}}', f"cfr_messages_consumed_total{{{JOB}}}"), width=6),
-        graph("Sessions and doubts", "Sessions that ended, publishes of unknown fate, settlements the queue no longer took.", "ops", [
+              share(f'cfr_messages_consumed_total{{{JOB}, redelivered="true"}}', f"cfr_messages_consumed_total{{{JOB}}}")),
+        graph("Sessions and doubts", "Sessions that ended, publishes of unknown fate, settlements the queue no longer took, triggers that come from this clock's future.", "ops", [
             *by("reason", "cfr_queue_reconnects_total"),
             (f"sum(rate(cfr_publishes_unknown_total{{{JOB}}}{RATE}))", "publish unknown"),
             (f"sum(rate(cfr_acks_lost_total{{{JOB}}}{RATE}))", "ack lost"),
-        ], width=6),
+            (f"sum(rate(cfr_clock_behind_total{{{JOB}}}{RATE}))", "from the future"),
+        ], width=12),
+        graph("Notices", "What processes tell each other in passing. Dropped ones make a poll say unknown.", "ops", by("end", "cfr_notices_total"), width=12, stack=True),
     ]),
     ("Workers", [
         graph("Processes", "Processes that answer Prometheus, and those of them that drain.", "short", [
@@ -117,8 +125,10 @@ ROWS = [
         graph("Memory", "Resident memory of each process.", "bytes", [
             (f"max by (instance) (process_resident_memory_bytes{{{JOB}}})", "{{instance}}")]),
         graph("File descriptors", "Share of the limit in use.", "percentunit", [
-            (f"max by (instance) (process_open_fds{{{JOB}}} / process_max_fds{{{JOB}}})", "{{instance}}")], width=12),
-        graph("Panics", "Deliveries whose handling panicked. Each is a defect.", "ops", by("lane", "cfr_worker_panics_total"), width=12),
+            (f"max by (instance) (process_open_fds{{{JOB}}} / process_max_fds{{{JOB}}})", "{{instance}}")]),
+        graph("Panics", "Deliveries whose handling panicked. Each is a defect.", "ops", by("lane", "cfr_worker_panics_total")),
+        graph("Clock", "How far a process's clock is provably ahead of (below 0: behind) whoever sends the triggers.", "s", [
+            (f"max by (instance) (cfr_clock_skew_seconds{{{JOB}}})", "{{instance}}")]),
     ]),
     ("Pipeline", [
         graph("Stages, p95", "Time of each stage, 95 % took no longer.", "s", [
@@ -143,6 +153,12 @@ ROWS = [
               f"sum(rate(cfr_llm_attempts_sum{{{JOB}}}{RATE})) / sum(rate(cfr_llm_attempts_count{{{JOB}}}{RATE}))"),
         graph("Why it stopped", "Completions by finish reason.", "ops", by("reason", "cfr_llm_finish_total"), stack=True),
         graph("Calls", "Calls of the gateway by how they were answered.", "reqps", by("status", "cfr_upstream_requests_total", 'upstream="llm"'), stack=True),
+        graph("Second calls", "Calls beside one that took long: which answer counted, and how many there were not (llm.hedge).", "ops", by("end", "cfr_llm_hedges_total"), stack=True),
+        graph("Held back", "Repeats not made because too many calls were repeats already, and times that a model was slowed down (llm.adaptive).", "ops", [
+            (f"sum(rate(cfr_llm_retries_withheld_total{{{JOB}}}{RATE}))", "repeat withheld"),
+            (f"sum(rate(cfr_llm_narrowed_total{{{JOB}}}{RATE}))", "slowed down")]),
+        graph("In line", "Calls that wait for their turn, at each worker (llm.adaptive).", "short", [
+            (f"sum by (instance) (cfr_llm_waiting_calls{{{JOB}}})", "{{instance}}")]),
     ]),
     ("Answers", [
         graph("Outcomes", "Outcomes stored, by status.", "ops", by("status", "cfr_outcomes_total"), stack=True),
@@ -175,6 +191,10 @@ ROWS = [
         graph("Broker", "Alarms of the broker (1: it blocks publishers), and whether processes are connected.", "short", [
             ("max(rabbitmq_alarms_memory_used_watermark)", "memory alarm"), ("max(rabbitmq_alarms_free_disk_space_watermark)", "disk alarm"),
             (f"min(cfr_queue_connected{{{JOB}}})", "all connected")]),
+        graph("Breakers that changed", "Changes of state, by upstream and what to. Many of both: it flaps.", "ops", [
+            (f"sum by (upstream, to) (rate(cfr_circuit_breaker_transitions_total{{{JOB}}}{RATE}))", "{{upstream}} {{to}}")], width=12),
+        graph("Conversations kept", "Conversations that were not fetched because they were kept, or under way for another trigger.", "ops",
+              f"sum(rate(cfr_history_cache_hits_total{{{JOB}}}{RATE}))", width=12),
     ]),
     ("Build and settings", [
         {"kind": "table", "title": "Versions", "about": "What is running.", "unit": "short", "width": 8,
@@ -234,7 +254,7 @@ def fields(panel):
         defaults["custom"] = {"drawStyle": "line", "lineWidth": 1, "fillOpacity": 30 if stacked else 5, "showPoints": "never",
                               "spanNulls": False, "stacking": {"group": "A", "mode": "normal" if stacked else "none"}}
         defaults["min"] = 0
-    if panel["title"] in ("Accepted less decided", "Token's life"):
+    if panel["title"] in ("Accepted less decided", "Token's life", "Clock"):
         defaults.pop("min", None)
     if panel["kind"] == "state-timeline":
         state = lambda text, color, index: {"text": text, "color": color, "index": index}

@@ -17,10 +17,15 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     message::Progress,
-    metrics::{InFlight, Metrics},
+    metrics::{InFlight, Metrics, labels::Dropped},
     queue::notice::NoticeReader,
     trigger::TriggerId,
 };
+
+/// How long after a trigger's deadline its outcome may still be under way although nothing is lost: our own failures are
+/// tried again after 1 s and 5 s, and the queue has 2 s to confirm each of what is stored before and after them. Later,
+/// whatever is last known of a trigger without an outcome is no longer known to be so.
+const GRACE: Duration = Duration::from_secs(10);
 
 /// How much is kept, and how many requests are held open.
 #[derive(Clone, Copy, Debug, Deserialize, schemars::JsonSchema)]
@@ -79,6 +84,8 @@ struct Known {
 
 struct Entry {
     progressed: Progressed,
+    /// Until when that holds, if it is not the outcome.
+    until: Instant,
     turn: u64,
 }
 
@@ -108,19 +115,19 @@ impl Answers {
         Some(Asked { profile, id })
     }
 
-    /// Notes that a trigger is in the queue.
-    pub(super) fn accepted(&self, asked: Asked) {
+    /// Notes that a trigger is in the queue, with so long until its deadline.
+    pub(super) fn accepted(&self, asked: Asked, left: Duration) {
         let mut known = self.lock();
         if !known.triggers.contains_key(&asked) {
-            self.keep(&mut known, asked, Progressed::Accepted);
+            self.keep(&mut known, asked, Progressed::Accepted, Instant::now() + left + GRACE);
         }
     }
 
     /// How far a trigger is.
     pub(super) fn progress_of(&self, asked: Asked) -> Progressed {
         let mut known = self.lock();
-        known.forget(self.limits);
-        known.triggers.get(&asked).map_or(Progressed::Unknown, |entry| entry.progressed.clone())
+        self.forget(&mut known);
+        known.triggers.get(&asked).map_or(Progressed::Unknown, Entry::now)
     }
 
     /// Waits for an outcome: it, if it came within `limit`. `Err` says that there was no place to wait.
@@ -172,21 +179,40 @@ impl Answers {
                 // The first outcome of a trigger stays; another one has the same id and is the receiver's to drop.
                 let done = matches!(known.triggers.get(&asked), Some(Entry { progressed: Progressed::Done(_), .. }));
                 if !done {
-                    self.keep(&mut known, asked, Progressed::Done(outcome));
+                    self.keep(&mut known, asked, Progressed::Done(outcome), Instant::now());
                 }
             }
         }
     }
 
-    fn keep(&self, known: &mut Known, asked: Asked, progressed: Progressed) {
+    fn keep(&self, known: &mut Known, asked: Asked, progressed: Progressed, until: Instant) {
         known.turns += 1;
         let turn = known.turns;
         known.bytes += progressed.bytes();
-        if let Some(before) = known.triggers.insert(asked, Entry { progressed, turn }) {
+        if let Some(before) = known.triggers.insert(asked, Entry { progressed, until, turn }) {
             known.bytes -= before.progressed.bytes();
         }
         known.order.push_back((asked, turn, Instant::now()));
-        known.forget(self.limits);
+        self.forget(known);
+    }
+
+    /// Forgets what is too old, and the oldest where there is too much. An outcome that nobody was posted is gone with that.
+    fn forget(&self, known: &mut Known) {
+        while let Some((asked, turn, since)) = known.order.front().copied() {
+            let full = known.triggers.len() > self.limits.most || known.bytes > self.limits.bytes;
+            let current = known.triggers.get(&asked).is_some_and(|entry| entry.turn == turn);
+            let old = since.elapsed() >= self.limits.kept_for;
+            if current && !full && !old {
+                return;
+            }
+            known.order.pop_front();
+            if current && let Some(entry) = known.triggers.remove(&asked) {
+                known.bytes -= entry.progressed.bytes();
+                if let Progressed::Done(_) = entry.progressed {
+                    self.metrics.outcomes_dropped.get(if old { Dropped::Age } else { Dropped::Room }).inc();
+                }
+            }
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {
@@ -215,19 +241,11 @@ impl Drop for Waiting<'_> {
     }
 }
 
-impl Known {
-    fn forget(&mut self, limits: AnswerLimits) {
-        while let Some((asked, turn, since)) = self.order.front().copied() {
-            let full = self.triggers.len() > limits.most || self.bytes > limits.bytes;
-            let current = self.triggers.get(&asked).is_some_and(|entry| entry.turn == turn);
-            if current && !full && since.elapsed() < limits.kept_for {
-                return;
-            }
-            self.order.pop_front();
-            if current && let Some(entry) = self.triggers.remove(&asked) {
-                self.bytes -= entry.progressed.bytes();
-            }
-        }
+impl Entry {
+    /// What is known now: a notice may have been lost, and then no other one comes.
+    fn now(&self) -> Progressed {
+        let lost = !matches!(self.progressed, Progressed::Done(_)) && self.until <= Instant::now();
+        if lost { Progressed::Unknown } else { self.progressed.clone() }
     }
 }
 

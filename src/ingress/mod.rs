@@ -31,7 +31,7 @@ use crate::{
     trigger::TriggerId,
 };
 
-use self::known::KnownTriggers;
+use self::{answers::Asked, known::KnownTriggers};
 pub use self::{
     answers::{AnswerLimits, Answers},
     openapi::document,
@@ -145,6 +145,12 @@ impl Ingress {
     /// The bot of that name, as it is now: a request that holds it is answered with it, whatever a reload brings.
     fn profile(&self, name: &str) -> Option<Arc<Profile>> {
         self.profiles.get(name)
+    }
+
+    /// Where is known how far that trigger is, if its bot's triggers may be asked for.
+    fn asked(&self, profile: &str, id: TriggerId) -> Option<(&Arc<Answers>, Asked)> {
+        let answers = self.answers.as_ref()?;
+        Some((answers, answers.asked(profile, id)?))
     }
 
     /// Takes the bots that changed, and forgets those that are not among `names`.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::{
-    extract::{FromRequestParts, Path, State},
+    extract::{FromRequestParts, Path},
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 
 use super::{
     Ingress,
-    answers::{Asked, Progressed},
+    answers::{Answers, Asked, Progressed},
     error::Rejection,
     prefer::{self, Prefer},
     signed,
@@ -24,7 +24,7 @@ use crate::{metrics::labels::Polled, trigger::TriggerId};
 pub(super) struct SignedPoll {
     id: TriggerId,
     /// `None` where the profile's outcomes cannot be asked for.
-    asked: Option<Asked>,
+    asked: Option<(Arc<Answers>, Asked)>,
 }
 
 impl FromRequestParts<Arc<Ingress>> for SignedPoll {
@@ -36,14 +36,15 @@ impl FromRequestParts<Arc<Ingress>> for SignedPoll {
         let profile = ingress.profile(&name).ok_or(Rejection::NotFound)?;
         let content = parts.uri.path_and_query().map_or("", |content| content.as_str());
         signed::verify(ingress, &name, &profile, &parts.headers, content.as_bytes())?;
-        Ok(Self { id, asked: ingress.answers.as_ref().and_then(|answers| answers.asked(&name, id)) })
+        let asked = ingress.asked(&name, id).map(|(answers, asked)| (Arc::clone(answers), asked));
+        Ok(Self { id, asked })
     }
 }
 
 /// Says how far a trigger is; with `Prefer: wait=N`, as soon as it is done, or after that time.
-pub(super) async fn poll(State(ingress): State<Arc<Ingress>>, prefer: Prefer, poll: SignedPoll) -> Response {
-    let (progressed, waited) = match (&ingress.answers, poll.asked) {
-        (Some(answers), Some(asked)) => match prefer.wait {
+pub(super) async fn poll(prefer: Prefer, poll: SignedPoll) -> Response {
+    let (progressed, waited) = match poll.asked {
+        Some((answers, asked)) => match prefer.wait {
             None => (answers.progress_of(asked), None),
             Some(wait) => match answers.outcome_of(asked, wait).await {
                 Ok(Some(outcome)) => (Progressed::Done(outcome), Some(wait)),
@@ -51,7 +52,7 @@ pub(super) async fn poll(State(ingress): State<Arc<Ingress>>, prefer: Prefer, po
                 Err(_) => (answers.progress_of(asked), None),
             },
         },
-        _ => (Progressed::Unknown, None),
+        None => (Progressed::Unknown, None),
     };
     let mut response = body(poll.id, &progressed);
     response.headers_mut().extend(waited.map(prefer::applied));

@@ -1,6 +1,10 @@
 //! `POST /webhook/cognigy/fallback[/{profile}]`.
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Instant};
+use std::{
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
 
 use axum::{
     Json,
@@ -47,13 +51,8 @@ pub(super) async fn receive_trigger(
     signed: Signed<Trigger>,
 ) -> Result<Response, Rejection> {
     let accepted = queue(&ingress, signed).await?;
-    let answers = ingress.answers.as_ref();
-    let Some((answers, asked)) = answers.zip(answers.and_then(|answers| answers.asked(&accepted.profile, accepted.id)))
-    else {
-        return Ok(accepted.into_response());
-    };
-    answers.accepted(asked);
-    let Some(wait) = prefer.wait else { return Ok(accepted.into_response()) };
+    let asked = ingress.asked(&accepted.profile, accepted.id);
+    let Some(((answers, asked), wait)) = asked.zip(prefer.wait) else { return Ok(accepted.into_response()) };
     let mut response = match answers.outcome_of(asked, wait).await {
         Ok(Some(outcome)) => {
             let mut response = polls::answer(outcome);
@@ -102,16 +101,25 @@ fn newer<'i>(ingress: &'i Ingress, trigger: &Trigger) -> Option<(&'i dyn Notices
     Some((notices, NewerTrigger { conversation, trigger_id: trigger.id, accepted_at: trigger.accepted_at }))
 }
 
-/// Publishes. With a ticket in a task of its own: a client that goes away must not take with it what its repeat waits
-/// for.
+/// Publishes, and notes for polls what was stored. With a ticket in a task of its own: a client that goes away must not
+/// take with it what its repeat waits for.
 async fn publish(ingress: &Ingress, signed: Signed<Trigger>, ticket: Option<Ticket>) -> Result<(), QueueError> {
     ingress.publisher.admit()?;
+    let Trigger { id, deadline, .. } = signed.value;
+    let asked = ingress.asked(&signed.value.profile, id).map(|(answers, asked)| (Arc::clone(answers), asked));
     let mut message = message(signed);
     let span = sending(&mut message);
-    let Some(ticket) = ticket else { return sent(span, ingress.publisher.publish(Lane::Work, &message).await) };
     let publisher = Arc::clone(&ingress.publisher);
-    let stored = tokio::spawn(async move {
+    let storing = async move {
         let ending = sent(span, publisher.publish(Lane::Work, &message).await);
+        if let (Ok(()), Some((answers, asked))) = (&ending, asked) {
+            answers.accepted(asked, deadline.since(SystemTime::now().into()));
+        }
+        ending
+    };
+    let Some(ticket) = ticket else { return storing.await };
+    let stored = tokio::spawn(async move {
+        let ending = storing.await;
         ticket.end(ending.clone());
         ending
     });

@@ -26,9 +26,9 @@ use prometheus::{Encoder, Histogram, IntCounter, IntCounterVec, IntGauge, Regist
 
 use self::{
     labels::{
-        CallbackEnd, Ended, Finish, Hedge, Lane, NoticeEnd, OutcomeStatus, Polled, Published, Reason, Reconnect,
-        Redelivered, RetryCause, SettledAs, Stage, StageFailure, TokenDirection, TokenProvider, TokenRefresh, Upstream,
-        UpstreamStatus, Validation, Webhook, WebhookClass, WebhookSecret,
+        CallbackEnd, Dropped, Ended, Finish, Hedge, Lane, NoticeEnd, OutcomeStatus, Polled, Published, Reason,
+        Reconnect, Redelivered, RetryCause, SettledAs, Stage, StageFailure, TokenDirection, TokenProvider,
+        TokenRefresh, Upstream, UpstreamStatus, Validation, Webhook, WebhookClass, WebhookSecret,
     },
     named::Names,
     runtime::Runtime,
@@ -47,6 +47,8 @@ pub struct Metrics {
     pub held: IntGauge,
     /// Polls by what they were answered.
     pub polls: Counters<Polled>,
+    /// Outcomes that can be asked for no longer, by why. Where they are not posted either, that was the last of them.
+    pub outcomes_dropped: Counters<Dropped>,
     /// When a webhook secret last signed a request, in seconds since the epoch; 0: not since the start.
     pub webhook_secret_used: Gauges<WebhookSecret>,
     /// Time until the queue confirmed, or did not confirm, a publish.

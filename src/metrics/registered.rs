@@ -43,6 +43,11 @@ impl Metrics {
             webhook_in_flight: gauge(ingress, "cfr_webhook_in_flight_requests", "Webhook requests being answered")?,
             held: gauge(ingress, "cfr_held_requests", "Requests held open for an outcome")?,
             polls: Counters::register(ingress, "cfr_polls_total", "Polls by what they were answered")?,
+            outcomes_dropped: Counters::register(
+                ingress,
+                "cfr_kept_outcomes_dropped_total",
+                "Outcomes that can be asked for no longer, by why",
+            )?,
             webhook_secret_used: Gauges::register(
                 ingress,
                 "cfr_webhook_secret_last_used_timestamp_seconds",

@@ -13,9 +13,12 @@ use cognigy_fallback_router::{
 };
 use serde_json::{Value, json};
 
-use crate::support::{
-    app::{CALLBACK, COMPLETIONS, TestApp, WEBHOOK_SECRET, World, client, completion, decision, signed, trigger},
-    stub::Reply,
+use crate::{
+    operator::Place,
+    support::{
+        app::{CALLBACK, COMPLETIONS, TestApp, WEBHOOK_SECRET, World, client, completion, decision, signed, trigger},
+        stub::Reply,
+    },
 };
 
 /// An answer of the webhook listener.
@@ -60,9 +63,13 @@ pub(crate) async fn wait(running: &Running, body: &Value, seconds: u32) -> Answe
 }
 
 fn poll_of(running: &Running, path: &str, secret: &str) -> reqwest::RequestBuilder {
-    let now = SystemTime::now().into();
-    let headers = request_headers(Scheme::HexBody, &Secret::new(secret), "", now, path.as_bytes()).unwrap();
     let request = client().get(format!("http://{}{path}", webhook(running)));
+    proved(request, Scheme::HexBody, secret, path.as_bytes())
+}
+
+/// The request with the headers that show whose it is.
+fn proved(request: reqwest::RequestBuilder, scheme: Scheme, secret: &str, content: &[u8]) -> reqwest::RequestBuilder {
+    let headers = request_headers(scheme, &Secret::new(secret), "an-id", SystemTime::now().into(), content).unwrap();
     headers.into_iter().fold(request, |request, (name, value)| request.header(name, value))
 }
 
@@ -147,6 +154,26 @@ async fn without_a_callback_the_outcome_is_only_kept_and_a_restart_knows_nothing
     assert_eq!(poll(&again.running, id, None).await.body["status"], "unknown");
 }
 
+/// The embedded queue knows after a restart which triggers it was given, but nobody knows how far they are.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_repeat_after_a_restart_is_not_queued_again_and_not_said_to_be_in_the_queue() {
+    let place = Place::embedded().await;
+    let mut answers = Vec::new();
+    for _ in 0..2 {
+        let (running, shutdown) = place.serve().await;
+        let request = signed(&client(), &webhook(&running), &trigger()).header("idempotency-key", "one");
+        let accepted = Answer::of(request).await;
+        assert_eq!(accepted.status, 202);
+        place.world.callback_of(accepted.id()).await;
+        answers.push((accepted.id(), poll(&running, accepted.id(), None).await.body["status"].clone()));
+        shutdown.drain.cancel();
+        assert!(running.ended().await.unwrap());
+    }
+    assert_eq!(answers[0].0, answers[1].0);
+    assert_eq!(answers[1].1, "unknown");
+    assert_eq!(place.world.llm.requests_to(COMPLETIONS).len(), 1);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_profile_that_does_not_want_it_holds_and_tells_nothing() {
     let app = TestApp::start_with(&[("CFR__PROFILES__DEFAULT__POLL", "false")]).await;
@@ -182,6 +209,28 @@ async fn only_a_holder_of_the_secret_learns_anything_and_the_path_and_query_are_
     }
     let posted = client().post(format!("http://{}{path}", webhook(&app.running))).send().await.unwrap();
     assert_eq!((posted.status().as_u16(), posted.headers()["allow"].to_str().unwrap()), (405, "GET"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_poll_proves_itself_by_the_scheme_of_its_profile_and_by_no_other() {
+    let secret = format!("whsec_{}", "c2VjcmV0".repeat(6));
+    for (scheme, name) in
+        [(Scheme::HexTsBody, "hex-ts-body"), (Scheme::Standard, "standard"), (Scheme::ApiKey, "api-key")]
+    {
+        let scheme_of_profile = ("CFR__PROFILES__DEFAULT__WEBHOOK__SCHEME", name);
+        let app = TestApp::start_with(&[scheme_of_profile, ("COGNIGY_WEBHOOK_SECRET", &secret)]).await;
+        let base = format!("http://{}", webhook(&app.running));
+        let body = trigger().to_string();
+        let post = client().post(format!("{base}/webhook/cognigy/fallback")).header("content-type", "application/json");
+        let accepted = Answer::of(proved(post, scheme, &secret, body.as_bytes()).body(body)).await;
+        assert_eq!(accepted.status, 202, "{name}: {}", accepted.body);
+        let path = format!("/v1/triggers/default/{}?a=b", accepted.id());
+        let get = || client().get(format!("{base}{path}")).header("prefer", "wait=20");
+        let told = Answer::of(proved(get(), scheme, &secret, path.as_bytes())).await;
+        assert_eq!(told.outcome()["triggerId"], accepted.id().to_string(), "{name}");
+        let weaker = Answer::of(proved(get(), Scheme::HexBody, &secret, path.as_bytes())).await;
+        assert_eq!(weaker.status, 403, "{name}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

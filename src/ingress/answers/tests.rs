@@ -5,6 +5,8 @@ use uuid::Uuid;
 
 use super::*;
 
+const DEADLINE: Duration = Duration::from_secs(30);
+
 fn answers(most: usize, bytes: usize, held: usize) -> Arc<Answers> {
     let limits = AnswerLimits { kept_for: Duration::from_secs(600), most, bytes, held };
     let metrics = Arc::new(Metrics::new("ingress").unwrap());
@@ -23,6 +25,10 @@ impl Answers {
         self.asked("default", TriggerId(Uuid::from_u128(number))).unwrap()
     }
 
+    fn dropped(&self) -> [u64; 2] {
+        [Dropped::Age, Dropped::Room].map(|why| self.metrics.outcomes_dropped.get(why).get())
+    }
+
     fn state(&self, number: u128) -> Progressed {
         self.progress_of(self.number(number))
     }
@@ -36,10 +42,10 @@ fn done(outcome: &'static str) -> Progressed {
 async fn a_trigger_goes_from_accepted_over_running_to_its_first_outcome_and_is_forgotten() {
     let answers = answers(10, 1_000, 10);
     assert_eq!(answers.state(1), Progressed::Unknown);
-    answers.accepted(answers.number(1));
+    answers.accepted(answers.number(1), DEADLINE);
     assert_eq!(answers.state(1), Progressed::Accepted);
     answers.tell("default", 1, None);
-    answers.accepted(answers.number(1));
+    answers.accepted(answers.number(1), DEADLINE);
     assert_eq!(answers.state(1), Progressed::Running);
     tokio::time::advance(Duration::from_secs(500)).await;
     answers.tell("default", 1, Some(r#"{"a": 1}"#));
@@ -50,8 +56,33 @@ async fn a_trigger_goes_from_accepted_over_running_to_its_first_outcome_and_is_f
     assert_eq!(answers.state(1), done(r#"{"a": 1}"#), "ten minutes count from the outcome");
     tokio::time::advance(Duration::from_secs(2)).await;
     assert_eq!(answers.state(1), Progressed::Unknown);
+    assert_eq!(answers.dropped(), [1, 0]);
     let known = answers.lock();
     assert_eq!((known.bytes, known.order.len()), (0, 0));
+}
+
+/// The notice of an outcome may be lost. What was known before it is then no longer true, and must not be said for ten minutes.
+#[tokio::test(start_paused = true)]
+async fn a_trigger_whose_outcome_was_not_heard_of_is_unknown_some_seconds_after_its_deadline() {
+    let answers = answers(10, 1_000, 10);
+    for number in 1..=3 {
+        answers.accepted(answers.number(number), DEADLINE);
+    }
+    answers.tell("default", 2, None);
+    answers.tell("default", 3, Some("{}"));
+    let states = || [1, 2, 3].map(|number| answers.state(number));
+    tokio::time::advance(DEADLINE + Duration::from_secs(9)).await;
+    assert_eq!(states(), [Progressed::Accepted, Progressed::Running, done("{}")], "it may be late without any loss");
+    tokio::time::advance(Duration::from_secs(1)).await;
+    assert_eq!(states(), [Progressed::Unknown, Progressed::Unknown, done("{}")]);
+    // A worker that comes back to it says nothing of how long it takes; an outcome is one, however late.
+    answers.tell("default", 1, None);
+    assert_eq!(answers.state(1), Progressed::Unknown);
+    answers.tell("default", 1, Some(r#"{"late": true}"#));
+    assert_eq!(answers.state(1), done(r#"{"late": true}"#));
+    // A repeat of the request is no news of the trigger.
+    answers.accepted(answers.number(2), DEADLINE);
+    assert_eq!(answers.state(2), Progressed::Unknown);
 }
 
 #[test]
@@ -80,6 +111,12 @@ fn the_oldest_are_forgotten_past_the_number_and_past_the_bytes() {
     }
     assert_eq!([1, 2, 3].map(|number| small.state(number)), [Progressed::Unknown, done("{}"), done("{}")]);
     assert_eq!(small.lock().bytes, 4);
+    assert_eq!([few.dropped(), small.dropped()], [[0, 1], [0, 1]]);
+    // What was never an outcome is none that is gone.
+    few.accepted(few.number(4), DEADLINE);
+    few.accepted(few.number(5), DEADLINE);
+    few.accepted(few.number(6), DEADLINE);
+    assert_eq!(few.dropped(), [0, 3]);
 }
 
 #[tokio::test(start_paused = true)]

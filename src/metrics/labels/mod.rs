@@ -103,6 +103,14 @@ label!(/// What a poll was answered.
     Done = "done",
 });
 
+label!(/// Why an outcome can be asked for no longer.
+    Dropped, "reason", {
+    /// Its time was over.
+    Age = "age",
+    /// There was no room for all of them.
+    Room = "room",
+});
+
 label!(/// What became of a notice.
     NoticeEnd, "end", {
     /// Handed to the broker, or stored for another process.

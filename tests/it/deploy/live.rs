@@ -8,6 +8,7 @@ use serde_json::json;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::{
+    names,
     prometheus::{Job, Prometheus},
     queries,
 };
@@ -83,9 +84,11 @@ impl Stack {
     }
 }
 
-/// Traffic until every one of the queries has data.
+/// Traffic until every one of the queries has data, and everything that a rule looks at: an alert that is silent because
+/// it looks at nothing is no alert.
 async fn until_all_have_data(stack: &Stack, prometheus: &Prometheus) {
-    let mut missing: Vec<_> = [queries::dashboard(), queries::console()].into_iter().flatten().collect();
+    let shown = [queries::dashboard(), queries::console(), names::looked_at(&queries::rules())];
+    let mut missing: Vec<_> = shown.into_iter().flatten().collect();
     let mut looks = interval(LOOK);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let all = async {

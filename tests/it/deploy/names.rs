@@ -19,10 +19,10 @@ use crate::support::app::{TestApp, trigger};
 const ALWAYS: [&str; 3] = ["job", "instance", "le"];
 
 /// What a process exposes: metric → label → values.
-type Exposed = BTreeMap<String, BTreeMap<String, BTreeSet<String>>>;
+pub(super) type Exposed = BTreeMap<String, BTreeMap<String, BTreeSet<String>>>;
 
 /// Reads an exposition. A histogram is there as its three kinds of series.
-fn exposed(text: &str) -> Exposed {
+pub(super) fn exposed(text: &str) -> Exposed {
     let mut metrics = Exposed::new();
     for line in text.lines().filter(|line| !line.starts_with('#')) {
         let (series, _) = line.rsplit_once(' ').unwrap();
@@ -65,6 +65,19 @@ fn named(query: &Query) -> Result<Named, String> {
     let mut named = Named::default();
     walk_expr(&mut named, &expression).unwrap();
     Ok(named)
+}
+
+/// The series that queries look at, each as a query of its own.
+pub(super) fn looked_at(queries: &[Query]) -> Vec<Query> {
+    let of = |query: &Query| {
+        let place = query.place.clone();
+        named(query)
+            .unwrap()
+            .selectors
+            .into_iter()
+            .map(move |one| Query { place: place.clone(), text: one.to_string() })
+    };
+    queries.iter().flat_map(of).collect()
 }
 
 /// The values a matcher is meant for: `a|b` is taken apart, any other pattern is looked for as such.
@@ -120,7 +133,7 @@ fn problems(query: &Query, metrics: &Exposed, recorded: &BTreeSet<String>) -> Ve
 }
 
 /// What ingress and worker in one process expose after a trigger.
-async fn exposition() -> String {
+pub(super) async fn exposition() -> String {
     let app = TestApp::start_with(&[("LLM_MODEL", "gpt-4o-mini")]).await;
     app.outcome_of(&trigger()).await;
     let (_, text) = app.admin("/metrics").await;
@@ -152,6 +165,25 @@ async fn every_query_names_metrics_labels_and_values_that_exist() {
     let all = [rules, queries::dashboard(), queries::console(), queries::runbooks()];
     let found: Vec<_> = all.iter().flatten().flat_map(|query| problems(query, &metrics, &recorded)).collect();
     assert!(found.is_empty(), "{found:#?}");
+}
+
+/// Who adds a metric adds a panel: one that nobody sees need not be counted.
+#[tokio::test]
+async fn every_metric_of_ours_has_a_panel() {
+    let text = exposition().await;
+    let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
+    let ours: BTreeSet<_> = types.filter(|name| name.starts_with("cfr_")).collect();
+    assert!(ours.len() > 40, "only {} metrics were found", ours.len());
+    let names = |query: &Query| named(query).unwrap().selectors.into_iter().filter_map(|one| one.name);
+    let mut shown: BTreeSet<_> = queries::dashboard().iter().flat_map(names).collect();
+    // A panel of a recorded series shows what that one is recorded from.
+    let rules = queries::rules();
+    let recorded: Vec<_> = rules.iter().filter(|rule| shown.contains(&rule.place)).flat_map(names).collect();
+    shown.extend(recorded);
+    let is_shown =
+        |name: &&str| ["", "_bucket", "_sum", "_count"].iter().any(|kind| shown.contains(&format!("{name}{kind}")));
+    let missing: Vec<_> = ours.into_iter().filter(|name| !is_shown(name)).collect();
+    assert!(missing.is_empty(), "{missing:#?}");
 }
 
 #[test]

@@ -11,10 +11,7 @@ use tokio::{
 };
 
 use super::*;
-use crate::{
-    operator::Place,
-    support::app::{run, signed},
-};
+use crate::support::app::{run, signed};
 
 const HOLDS: usize = 256;
 
