@@ -5,6 +5,7 @@ mod documents;
 mod grid;
 mod image;
 mod live;
+mod metric_page;
 mod names;
 mod prometheus;
 mod queries;
