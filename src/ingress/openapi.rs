@@ -12,6 +12,7 @@ use utoipa::{
         response::Response,
         schema::{ObjectBuilder, Schema, Type},
         security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
+        tag::TagBuilder,
     },
 };
 
@@ -22,6 +23,9 @@ use crate::{outcome::Outcome, trigger::TriggerBody};
 #[derive(OpenApi)]
 #[openapi(components(schemas(TriggerBody, Outcome, Details, AcceptedBody, PollBody)))]
 struct Bodies;
+
+const TRIGGERS: &str = "Messages that a bot did not understand, and how far they are";
+const OUTCOMES: &str = "What is posted back";
 
 /// The description of the webhook listener.
 #[must_use]
@@ -48,6 +52,9 @@ pub fn document() -> Document {
                 .license(Some(LicenseBuilder::new().name("MIT OR Apache-2.0").identifier(Some("MIT")).build())),
         )
         .servers(Some([ServerBuilder::new().url("/").description(Some("The webhook listener, port 8000")).build()]))
+        .tags(Some([("triggers", TRIGGERS), ("outcomes", OUTCOMES)].map(|(name, about)| {
+            TagBuilder::new().name(name).description(Some(about)).build()
+        })))
         .paths(paths)
         .webhooks(Some(PathsBuilder::new().path("outcome", outcome).build()))
         .components(Some(components))
