@@ -38,6 +38,23 @@ fn the_settings_of_the_pages_are_accepted_without_a_warning() {
     }
 }
 
+/// Nobody shall believe that these steps were clicked through in Cognigy.
+#[test]
+fn every_page_about_cognigy_says_what_was_not_tried_in_a_live_tenant() {
+    let extension = include_str!("../../deploy/cognigy-extension/README.md");
+    let readme = include_str!("../../README.md");
+    for (page, sentence) in [
+        (RECIPES, "None of this was tried in a live tenant"),
+        (FIRST_HOUR, "None of the steps in Cognigy was tried in a live tenant"),
+        (extension, "not in a live\ntenant"),
+        (readme, "Not tried against a live Cognigy or CXone tenant"),
+    ] {
+        assert!(page.contains(sentence), "{sentence}");
+    }
+    let open = RECIPES.split_once("## What was not tried").unwrap().1;
+    assert!(open.matches("\n* ").count() >= 5, "{open}");
+}
+
 #[test]
 fn the_payload_of_the_recipes_is_a_trigger() {
     let input = [

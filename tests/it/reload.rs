@@ -4,13 +4,15 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use cognigy_fallback_router::{
     app::{self, Running},
     config::{self, Role, Sources},
+    secret::Secret,
     shutdown::Shutdown,
+    signature::{Scheme, request_headers},
     trigger::TriggerId,
 };
 use serde_json::Value;
@@ -164,17 +166,28 @@ async fn changed_intents_decide_and_wrong_settings_change_nothing() {
     app.stop().await;
 }
 
+/// Posts a trigger to a profile, signed with this secret; what it is answered.
+async fn posted(app: &Reloading, profile: &str, secret: &str) -> u16 {
+    let url = format!("http://{}/webhook/cognigy/fallback/{profile}", app.running.webhook.unwrap());
+    let (body, now) = (trigger().to_string(), SystemTime::now().into());
+    let headers = request_headers(Scheme::HexBody, &Secret::new(secret), "", now, body.as_bytes()).unwrap();
+    let request = client().post(url).header("content-type", "application/json").body(body);
+    let request = headers.into_iter().fold(request, |request, (name, value)| request.header(name, value));
+    request.send().await.unwrap().status().as_u16()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rotated_secret_is_taken_and_the_old_one_refused_once_it_is_gone() {
     let app = Reloading::start().await;
-    let webhook = app.running.webhook.unwrap().to_string();
-    let status = async || signed(&client(), &webhook, &trigger()).send().await.unwrap().status().as_u16();
-    assert_eq!(status().await, 202);
-    let new = "a-new-webhook-secret-of-more-than-32-bytes";
-    fs::write(app.path("secret"), format!("{new}\n{WEBHOOK_SECRET}\n")).unwrap();
-    // Both are good during the rotation; then only the new one.
+    let (old, new) = (WEBHOOK_SECRET, "a-new-webhook-secret-of-more-than-32-bytes");
+    let status = async |secret| posted(&app, "default", secret).await;
+    assert_eq!((status(old).await, status(new).await), (202, 403));
+    fs::write(app.path("secret"), format!("{new}\n{old}\n")).unwrap();
+    while status(new).await != 202 {}
+    assert_eq!(status(old).await, 202, "both are good during the rotation");
     fs::write(app.path("secret"), format!("{new}\n")).unwrap();
-    while status().await != 403 {}
+    while status(old).await != 403 {}
+    assert_eq!(status(new).await, 202);
     app.stop().await;
 }
 
@@ -207,24 +220,7 @@ async fn an_untouched_profile_keeps_its_state_and_a_new_one_is_served() {
     );
     fs::write(app.path("config.toml"), sales).unwrap();
     write_templates(&app.path("templates/default"), "");
-    let url = format!("http://{webhook}/webhook/cognigy/fallback/sales");
-    let body = trigger().to_string();
-    loop {
-        let headers = cognigy_fallback_router::signature::request_headers(
-            cognigy_fallback_router::signature::Scheme::HexBody,
-            &cognigy_fallback_router::secret::Secret::new(WEBHOOK_SECRET),
-            "",
-            std::time::SystemTime::now().into(),
-            body.as_bytes(),
-        );
-        let mut request = client().post(&url).header("content-type", "application/json").body(body.clone());
-        for (name, value) in headers.unwrap() {
-            request = request.header(name, value);
-        }
-        if request.send().await.unwrap().status().as_u16() == 202 {
-            break;
-        }
-    }
+    while posted(&app, "sales", WEBHOOK_SECRET).await != 202 {}
     app.stop().await;
 }
 

@@ -173,7 +173,13 @@ mod tests {
     fn only_what_was_certainly_not_taken_is_tried_again() {
         let status = |status| UpstreamError::Status { status, retry_after: None };
         let unavailable = CallbackError::Unavailable { retry_after: None };
+        let pause = Some(Duration::from_secs(7));
+        let asks = |status| UpstreamError::Status { status, retry_after: pause };
         for (error, sent, expected) in [
+            (asks(429), true, CallbackError::RateLimited { retry_after: pause }),
+            (asks(503), true, CallbackError::Unavailable { retry_after: pause }),
+            (status(410), true, CallbackError::Rejected("refused")),
+            (status(425), true, CallbackError::Rejected("refused")),
             (status(429), true, CallbackError::RateLimited { retry_after: None }),
             (status(502), true, unavailable.clone()),
             (status(503), true, unavailable.clone()),

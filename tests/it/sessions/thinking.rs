@@ -1,6 +1,11 @@
 //! What a customer is told while they wait, and what becomes of a message that they replace by another.
 
+use std::num::NonZeroU16;
+
+use cognigy_fallback_router::{message::Lane, shutdown::Shutdown};
+
 use super::*;
+use crate::support::app::{accepted, run};
 
 const AFTER: &str = "CFR__PROFILES__DEFAULT__CALLBACK__COGNIGY__THINKING__AFTER";
 const ENGLISH: &str = "CFR__PROFILES__DEFAULT__CALLBACK__COGNIGY__THINKING__SENTENCES__EN";
@@ -58,6 +63,30 @@ async fn a_word_under_way_comes_before_the_outcome_and_one_that_failed_holds_up_
     let posted = app.world.sink.received(4).await.split_off(2);
     assert_eq!(posted.iter().map(|posted| posted.uri.path()).collect::<Vec<_>>(), [NOTIFY, INJECT]);
     assert!(app.stop().await);
+}
+
+/// Whoever had the message before may have told its customer already.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_customer_whose_message_comes_back_from_a_worker_that_died_is_not_told_again() {
+    let mut place = Place::embedded().await;
+    place.world.sink.always(INJECT, Reply::status(200)).always(NOTIFY, Reply::status(200));
+    place.world.llm.always(COMPLETIONS, completion(&decision().to_string()).after(Duration::from_millis(700)));
+    let base = place.world.sink.url("");
+    let changes = [settings("cognigy-inject", &base), SENTENCES.to_vec(), vec![(AFTER, "100ms")]].concat();
+    place.environment.extend(changes.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())));
+    let shutdown = Shutdown::default();
+    let ingress = run(&place.environment, Role::Ingress, shutdown.clone()).await;
+    accepted(&client(), &ingress, &web_chat()).await;
+    let mut consumer = ingress.queue.consumer(Lane::Work, NonZeroU16::MIN).await.unwrap();
+    drop(consumer.next().await.unwrap().unwrap());
+    consumer.stop().await;
+    drop(consumer);
+    let worker = run(&place.environment, Role::Worker, shutdown.clone()).await;
+    place.world.sink.received(1).await;
+    shutdown.drain.cancel();
+    assert!(ingress.ended().await.unwrap() && worker.ended().await.unwrap());
+    let posted = place.world.sink.requests();
+    assert_eq!(posted.iter().map(|posted| posted.uri.path()).collect::<Vec<_>>(), [INJECT]);
 }
 
 /// One slot, held by another conversation: whoever waits behind it is pending.
