@@ -2,10 +2,11 @@
 //!
 //! What is found is replaced by a numbered placeholder, so that a model can still tell two cards apart and name one in
 //! its answer. Nothing is put back, but into the extracted parameters of a profile that asks for it, and a card number
-//! never. Identifiers (UUIDs, dates, timestamps, `r-00000001`) are left alone: a model
+//! or its security code never. Identifiers (UUIDs, dates, timestamps, `r-00000001`) are left alone: a model
 //! that cannot see the order number cannot extract it.
 
 mod cards;
+mod codes;
 mod digits;
 mod ibans;
 mod patterns;
@@ -22,13 +23,16 @@ pub use self::patterns::{RedactionError, RedactionRules};
 #[derive(Clone, Debug, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Payment card numbers: 13–19 digits, however grouped, that pass the Luhn check and begin like those of a brand.
+    /// Payment card numbers: 13–19 digits, however grouped, that pass the Luhn check and begin like those of a brand. Also
+    /// their security codes: three or four digits beside a word like CVV or CVC, or, where a card was found, CID or
+    /// "security code".
     pub cards: bool,
     /// International bank account numbers that pass the mod-97 check (ISO 13616).
     pub ibans: bool,
     /// E-mail addresses.
     pub emails: bool,
-    /// Telephone numbers written with a `+`, or with separators and a leading zero, or as North Americans group them.
+    /// Telephone numbers written with a `+`, or with separators and a leading zero, or as North Americans group them, or
+    /// with an area code in brackets, or as the Chinese group mobile numbers (3-4-4).
     pub phones: bool,
     /// US social security numbers written with dashes; not those that are never issued (000, 666, 9xx).
     pub ssns: bool,
@@ -78,7 +82,8 @@ impl<'r> Redactor<'r> {
     /// The text with every sensitive value replaced by its placeholder, e.g. `[CARD_1]`. Text that a customer made look
     /// like a placeholder gets round brackets. Time is linear in the text; most texts come back without a copy.
     pub fn redact<'t>(&mut self, text: &'t str) -> Cow<'t, str> {
-        let found = self.rules.find(text);
+        let card = self.counts.contains_key(patterns::CARD);
+        let found = self.rules.find(text, card);
         if found.is_empty() {
             return Cow::Borrowed(text);
         }
@@ -141,7 +146,12 @@ impl<'r> Redactor<'r> {
     }
 
     fn redact_fields(&mut self, fields: &mut Map<String, Value>) {
-        fields.values_mut().for_each(|value| self.redact_value(value));
+        for (name, value) in fields.iter_mut() {
+            match self.redact_code(name, value) {
+                Some(masked) => *value = Value::String(masked),
+                None => self.redact_value(value),
+            }
+        }
         if fields.keys().all(|name| matches!(self.redact(name), Cow::Borrowed(_))) {
             return;
         }
@@ -152,6 +162,17 @@ impl<'r> Redactor<'r> {
     /// Numbers have no separators, so only a card number can be told from any other quantity.
     fn redact_number(&mut self, number: &str) -> Option<String> {
         self.rules.is_card(number).then(|| self.placeholder(patterns::CARD, number.to_owned(), number))
+    }
+
+    /// A field may say by its name alone that it holds the security code of a card.
+    fn redact_code(&mut self, name: &str, value: &Value) -> Option<String> {
+        let code = match value {
+            Value::String(text) => Cow::Borrowed(text.trim()),
+            Value::Number(number) => Cow::Owned(number.to_string()),
+            _ => return None,
+        };
+        let code = Some(code).filter(|code| self.rules.is_code(name, code))?;
+        Some(self.placeholder(patterns::CODE, digits::only_digits(&code), &code))
     }
 
     fn placeholder(&mut self, name: &'r str, value: String, original: &str) -> String {

@@ -6,12 +6,14 @@ use regex::{Captures, Regex, RegexBuilder};
 
 use super::{
     Config, Found, Pattern, cards,
+    codes::{self, Codes},
     digits::{digit, only_digits},
     ibans,
     search::{Search, fitting},
 };
 
 pub(super) const CARD: &str = "CARD";
+pub(super) const CODE: &str = "CVV";
 const IBAN: &str = "IBAN";
 const EMAIL: &str = "EMAIL";
 const SSN: &str = "SSN";
@@ -51,6 +53,7 @@ const MAX_ROUNDS: usize = 4;
 /// Digits of the shortest number of each kind.
 const SHORTEST_CARD: usize = 13;
 const SHORTEST_PHONE: usize = 7;
+const SHORTEST_CODE: usize = 3;
 const SSN_DIGITS: usize = 9;
 
 /// What our own placeholders look like.
@@ -60,7 +63,8 @@ const PLACEHOLDERS: &str = r"\[[A-Z][A-Z0-9_]*_[0-9]+\]";
 #[derive(Debug)]
 pub struct RedactionRules {
     own: Vec<(String, Regex)>,
-    cards: bool,
+    /// With cards come the patterns of their security codes.
+    cards: Option<Codes>,
     ibans: bool,
     emails: Option<Regex>,
     ssns: Option<Regex>,
@@ -91,7 +95,7 @@ impl RedactionRules {
         let optional = |wanted: bool, name, pattern| wanted.then(|| built(name, pattern)).transpose();
         Ok(Self {
             own: config.patterns.iter().map(own).collect::<Result<_, _>>()?,
-            cards: config.cards,
+            cards: config.cards.then(|| Codes::new(|pattern| built(CODE, pattern))).transpose()?,
             ibans: config.ibans,
             emails: optional(config.emails, EMAIL, EMAILS)?,
             ssns: optional(config.ssns, SSN, SSNS)?,
@@ -104,8 +108,8 @@ impl RedactionRules {
     }
 
     /// Everything to be replaced in a text, in its order and without overlaps. What the operator asked for wins, then
-    /// what a checksum vouches for.
-    pub(super) fn find<'r>(&'r self, text: &str) -> Vec<Found<'r>> {
+    /// what a checksum vouches for. `card`: there was a card in another text of the same trigger.
+    pub(super) fn find<'r>(&'r self, text: &str, card: bool) -> Vec<Found<'r>> {
         let mut search = Search::new(text);
         for (name, pattern) in &self.own {
             search
@@ -116,14 +120,14 @@ impl RedactionRules {
         }
         let digits = text.chars().filter(|c| c.is_numeric()).count();
         if digits > 0 {
-            self.find_numbers(text, digits, &mut search);
+            self.find_numbers(text, digits, card, &mut search);
         }
         search.into_found()
     }
 
     /// True for values that may be put back.
     pub(super) fn restores(&self, name: &str) -> bool {
-        self.restore && name != CARD
+        self.restore && name != CARD && name != CODE
     }
 
     /// The text with each placeholder that has an original replaced by it.
@@ -136,17 +140,26 @@ impl RedactionRules {
 
     /// True for the digits of nothing but a card number.
     pub(super) fn is_card(&self, number: &str) -> bool {
-        self.cards && cards::find(number).into_iter().any(|(range, _)| range == (0..number.len()))
+        self.cards.is_some() && cards::find(number).into_iter().any(|(range, _)| range == (0..number.len()))
+    }
+
+    /// True for a field of that name that holds the security code of a card.
+    pub(super) fn is_code(&self, name: &str, value: &str) -> bool {
+        self.cards.is_some() && codes::is_name(name) && codes::is_code(value)
     }
 
     /// `digits` is how many digits the text has: most texts have too few for most kinds of number.
     ///
     /// Where a number was found, one beside it may now end that ran into it before, so it is looked again.
-    fn find_numbers<'r>(&'r self, text: &str, digits: usize, search: &mut Search<'_, 'r>) {
+    fn find_numbers<'r>(&'r self, text: &str, digits: usize, card: bool, search: &mut Search<'_, 'r>) {
         for _ in 0..MAX_ROUNDS {
             let before = search.count();
             self.find_checked_numbers(text, digits, search);
             self.find_other_numbers(text, digits, search);
+            if let Some(codes) = self.cards.as_ref().filter(|_| digits >= SHORTEST_CODE) {
+                let card = card || search.has(CARD);
+                search.look(Some(CODE), |part| codes.find(part, card));
+            }
             if search.count() == before {
                 break;
             }
@@ -164,7 +177,7 @@ impl RedactionRules {
         if digits >= SHORTEST_PHONE && text.contains('-') {
             search.set_aside(self.uuids.find_iter(text).map(|m| m.range()));
         }
-        if self.cards && digits >= SHORTEST_CARD {
+        if self.cards.is_some() && digits >= SHORTEST_CARD {
             search.look(Some(CARD), cards::find);
         }
     }

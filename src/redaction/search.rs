@@ -47,6 +47,11 @@ impl<'t, 'r> Search<'t, 'r> {
         }
     }
 
+    /// True if values of this kind were found.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.found.values().any(|found| found.name == Some(name))
+    }
+
     /// How many values were found.
     pub(super) fn count(&self) -> usize {
         self.found.len()

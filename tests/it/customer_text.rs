@@ -1,5 +1,6 @@
 //! What may be seen of what a customer wrote: invisible characters go, values that identify are masked.
 
+mod codes;
 mod evasions;
 
 use std::{borrow::Cow, sync::LazyLock};
