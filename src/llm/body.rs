@@ -28,11 +28,37 @@ pub(super) struct Shape {
     pub(super) response_format: ResponseFormat,
 }
 
-impl Shape {
-    pub(super) fn new(response_format: ResponseFormat) -> Self {
-        Self { max_completion_tokens: false, temperature: true, response_format }
+/// What a model was found not to take. It only grows.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Refused {
+    max_tokens: bool,
+    temperature: bool,
+    json_schema: bool,
+    json_object: bool,
+}
+
+impl Refused {
+    /// How to ask on behalf of somebody who wants the answer in this format.
+    pub(super) fn shape(self, wanted: ResponseFormat) -> Shape {
+        let response_format = match wanted {
+            ResponseFormat::JsonSchema if !self.json_schema => ResponseFormat::JsonSchema,
+            ResponseFormat::JsonSchema | ResponseFormat::JsonObject if !self.json_object => ResponseFormat::JsonObject,
+            _ => ResponseFormat::None,
+        };
+        Shape { max_completion_tokens: self.max_tokens, temperature: !self.temperature, response_format }
     }
 
+    /// Notes what gave way from one shape to the next.
+    pub(super) fn note(&mut self, sent: Shape, next: Shape) {
+        let format = (sent.response_format != next.response_format).then_some(sent.response_format);
+        self.max_tokens |= next.max_completion_tokens;
+        self.temperature |= !next.temperature;
+        self.json_schema |= format == Some(ResponseFormat::JsonSchema);
+        self.json_object |= format == Some(ResponseFormat::JsonObject);
+    }
+}
+
+impl Shape {
     /// This shape without what the model refused; `None` when nothing is left to give way.
     pub(super) fn without(self, parameter: Parameter) -> Option<Self> {
         let other = match parameter {

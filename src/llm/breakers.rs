@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::{Notify, watch};
 use url::Url;
 
-use super::{Config, LlmError, adaptive::Adaptive};
+use super::{Config, LlmError, adaptive::Adaptive, body::Refused};
 use crate::{
     breaker::Breaker,
     metrics::{
@@ -83,6 +83,8 @@ pub(super) struct State {
     pub(super) retries: RetryBudget,
     /// How fast and how many at once.
     pub(super) adaptive: Adaptive,
+    /// What it does not take.
+    pub(super) refused: Refused,
     /// Why the last call failed: the reason for holding it off.
     pub(super) last: LlmError,
     pub(super) metrics: Arc<Metrics>,
@@ -99,6 +101,7 @@ impl SharedBreaker {
             breaker,
             retries: RetryBudget::default(),
             adaptive: Adaptive::default(),
+            refused: Refused::default(),
             metrics,
             last: LlmError::Unavailable,
         };

@@ -75,11 +75,11 @@ impl LlmClient {
         metrics: Arc<Metrics>,
     ) -> anyhow::Result<Self> {
         ensure!(!config.models.is_empty(), "no model is named");
-        let shape = Shape::new(config.response_format);
         let gateway = Gateway::new(config, Arc::clone(&metrics))?;
         let model = |name: &String| {
             let (tokens, shared) = (metrics.llm_tokens.of(name), breakers.of(config, gateway.url(), name));
-            Model::new(name, shape, costs(config, name, &metrics), tokens, shared, config.adaptive)
+            let costs = costs(config, name, &metrics);
+            Model::new(name, config.response_format, costs, tokens, shared, config.adaptive)
         };
         Ok(Self {
             bodies: Bodies::new(config, schema)?,

@@ -1,7 +1,7 @@
 //! What is known of each model: what it does not take, whether it is held off, and how fast it may be asked. Shared by all
-//! calls of a client; all but the first also by all profiles that ask the same model at the same gateway with the same key.
+//! calls of a client, and by all profiles that ask the same model at the same gateway with the same key.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use tokio::{
     sync::watch,
@@ -9,7 +9,7 @@ use tokio::{
 };
 
 use super::{
-    LlmError,
+    LlmError, ResponseFormat,
     adaptive::{Ending, Later},
     body::Shape,
     breakers::{SharedBreaker, State},
@@ -35,7 +35,8 @@ pub(super) struct Model {
     pub(super) shared: Arc<SharedBreaker>,
     /// Calls wait for their turn where the gateway wants fewer.
     adaptive: bool,
-    shape: Mutex<Shape>,
+    /// The format of answers that the profile wants.
+    format: ResponseFormat,
 }
 
 /// Why a model is not asked now.
@@ -49,13 +50,13 @@ pub(super) enum NotNow {
 impl Model {
     pub(super) fn new(
         name: &str,
-        shape: Shape,
+        format: ResponseFormat,
         costs: Costs,
         tokens: NamedCounters<TokenDirection>,
         shared: Arc<SharedBreaker>,
         adaptive: bool,
     ) -> Self {
-        Self { name: name.to_owned(), costs, tokens, shared, adaptive, shape: Mutex::new(shape) }
+        Self { name: name.to_owned(), costs, tokens, shared, adaptive, format }
     }
 
     /// Waits for the turn of a call whose answer is worth nothing after `until`, then asks whether it may be made.
@@ -145,19 +146,12 @@ impl Model {
 
     /// How to ask it.
     pub(super) fn shape(&self) -> Shape {
-        *self.lock_shape()
+        self.shared.lock().refused.shape(self.format)
     }
 
-    /// Remembers how to ask it from now on, unless another call found something out meanwhile.
+    /// Remembers what gave way.
     pub(super) fn reshape(&self, sent: Shape, next: Shape) {
-        let mut shape = self.lock_shape();
-        if *shape == sent {
-            *shape = next;
-        }
-    }
-
-    fn lock_shape(&self) -> MutexGuard<'_, Shape> {
-        self.shape.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared.lock().refused.note(sent, next);
     }
 }
 

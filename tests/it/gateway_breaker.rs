@@ -3,15 +3,15 @@
 use std::{sync::Arc, time::Duration};
 
 use cognigy_fallback_router::{
-    llm::{Breakers, Config, LlmClient, LlmError},
+    llm::{Breakers, Config, LlmClient, LlmError, ResponseFormat},
     secret::Secret,
 };
 use futures_util::future::join_all;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{
     clock::forward,
-    gateway::{CHAT, Gateway, config, says},
+    gateway::{CHAT, Gateway, config, error, says},
     stub::Reply,
 };
 
@@ -111,6 +111,38 @@ async fn profiles_that_ask_the_same_model_share_its_breaker() {
     gateway.client = second;
     let held = gateway.ask_within(Duration::from_secs(3)).await;
     assert_eq!((held.error(), held.spent.calls, gateway.requests().len()), (LlmError::Unavailable, 0, 5));
+}
+
+#[tokio::test]
+async fn profiles_that_ask_the_same_model_share_what_it_does_not_take() {
+    let refused = |what: &str| error(400, &json!({"message": format!("{what} is not supported"), "param": what}));
+    let (mut gateway, second) = two(|config| config.response_format = ResponseFormat::JsonSchema).await;
+    gateway.next(refused("max_tokens")).next(refused("temperature")).next(says("w"));
+    assert_eq!(gateway.ask().await.content(), "w");
+    gateway.client = second;
+    gateway.next(refused("response_format")).next(refused("response_format")).next(says("w"));
+    assert_eq!(gateway.ask().await.content(), "w");
+    let bodies: Vec<_> = gateway.requests().iter().map(|request| request.json()).collect();
+    assert_eq!(bodies.len(), 6);
+    for (number, format) in [(3, json!("json_schema")), (4, json!("json_object")), (5, Value::Null)] {
+        assert_eq!(bodies[number]["response_format"]["type"], format);
+        assert_eq!(bodies[number]["max_completion_tokens"], 500);
+        assert!(bodies[number].get("temperature").is_none() && bodies[number].get("max_tokens").is_none());
+    }
+}
+
+#[tokio::test]
+async fn what_one_model_does_not_take_is_sent_to_another() {
+    let (mut gateway, second) = two(|config| config.models = vec!["m2".to_owned()]).await;
+    gateway
+        .next(error(400, &json!({"message": "temperature is not supported", "param": "temperature"})))
+        .next(says("w"));
+    assert_eq!(gateway.ask().await.content(), "w");
+    gateway.client = second;
+    gateway.next(says("w"));
+    assert_eq!(gateway.ask().await.content(), "w");
+    let temperatures: Vec<_> = gateway.requests().iter().map(|request| request.json()["temperature"].clone()).collect();
+    assert_eq!(temperatures, [json!(0.2), Value::Null, json!(0.2)]);
 }
 
 #[tokio::test]
