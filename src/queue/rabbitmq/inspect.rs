@@ -10,7 +10,7 @@ use lapin::{Channel, message::BasicGetMessage, options::BasicGetOptions};
 
 use super::{
     declare, headers,
-    limit::{CALL, bounded},
+    limit::{CALL, Fault, bounded},
     publisher::Outbox,
     session::Session,
     settlement::{RabbitSettlement, Receipt, Subscription},
@@ -24,6 +24,12 @@ use crate::{
 /// Longest wait until what a look held is ready again, and the time between two questions for it.
 const GIVEN_BACK: (Duration, Duration) = (Duration::from_secs(2), Duration::from_millis(10));
 
+/// A dead letter, and what it is settled with.
+type Held = (DeadLetter, Receipt);
+
+/// Pauses before a look that got no answer is tried again: until then what the broker held for its channel is back.
+const PAUSES: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(2)];
+
 /// Ready messages of every lane.
 pub(super) async fn depths(session: &Session) -> Result<Depths, QueueError> {
     let channel = open(session).await?;
@@ -34,10 +40,8 @@ pub(super) async fn depths(session: &Session) -> Result<Depths, QueueError> {
 
 /// The oldest `limit` dead letters. They are held unacknowledged while looked at, and go back when the channel closes.
 pub(super) async fn dead_letters(session: &Session, limit: usize) -> Result<Vec<DeadLetter>, QueueError> {
-    let channel = open(session).await?;
-    let found = get(&channel, limit).await;
+    let (channel, found) = hold(session, limit).await?;
     close(channel).await;
-    let found = found?;
     given_back(session, found.len()).await;
     Ok(found.into_iter().map(|(letter, _)| letter).collect())
 }
@@ -60,8 +64,7 @@ pub(super) async fn take_dead_letters(
     outbox: Arc<Outbox>,
     limit: usize,
 ) -> Result<Vec<DeadDelivery>, QueueError> {
-    let channel = open(&session).await?;
-    let got = get(&channel, limit.min(DEAD_LETTERS_HELD)).await?;
+    let (channel, got) = hold(&session, limit.min(DEAD_LETTERS_HELD)).await?;
     let subscription = Arc::new(Subscription { channel, session, lane: Lane::Outcome, outbox });
     let held = got.into_iter().map(|(DeadLetter { message, reason }, receipt)| {
         let settlement = RabbitSettlement::new(receipt, 0, Arc::clone(&subscription));
@@ -104,21 +107,44 @@ async fn dead(channel: &Channel) -> Result<u64, QueueError> {
     Ok(depth(channel, topology::DEAD).await? + depth(channel, topology::UNROUTED).await?)
 }
 
-async fn get(channel: &Channel, limit: usize) -> Result<Vec<(DeadLetter, Receipt)>, QueueError> {
-    let mut found = Vec::new();
+/// Gets the oldest `limit` dead letters. They are held by the channel, and nothing else has changed: so where an answer
+/// does not come, the channel is closed, which gives back whatever it holds, and the look begins anew.
+async fn hold(session: &Session, limit: usize) -> Result<(Channel, Vec<Held>), QueueError> {
+    let (mut pauses, mut most) = (PAUSES.into_iter(), 0);
+    loop {
+        let channel = open(session).await?;
+        let (mut found, pause) = (Vec::new(), pauses.next());
+        let got = get(&channel, limit, &mut found).await;
+        // With fewer than before, some are not back yet; after the last pause somebody has taken them.
+        let whole = found.len() >= most || pause.is_none();
+        most = most.max(found.len());
+        match (got, pause) {
+            (Ok(()), _) if whole => return Ok((channel, found)),
+            (Ok(()), _) | (Err((_, Fault::Late(_))), Some(_)) => {}
+            (Err((queue, fault)), _) => {
+                close(channel).await;
+                return Err(fault.into_error(queue));
+            }
+        }
+        close(channel).await;
+        tracing::warn!(found = found.len(), "a look at the dead letters had no answer in time; it is tried again");
+        tokio::time::sleep(pause.unwrap_or_default()).await;
+    }
+}
+
+async fn get(channel: &Channel, limit: usize, found: &mut Vec<Held>) -> Result<(), (&'static str, Fault)> {
     for queue in [topology::DEAD, topology::UNROUTED] {
         while found.len() < limit {
-            let got = bounded("basic.get", CALL, channel.basic_get(queue.into(), BasicGetOptions::default()))
-                .await
-                .map_err(|fault| fault.into_error(queue))?;
+            let got = channel.basic_get(queue.into(), BasicGetOptions::default());
+            let got = bounded("basic.get", CALL, got).await.map_err(|fault| (queue, fault))?;
             let Some(message) = got else { break };
             found.push(dead_letter(queue, message));
         }
     }
-    Ok(found)
+    Ok(())
 }
 
-fn dead_letter(queue: &str, got: BasicGetMessage) -> (DeadLetter, Receipt) {
+fn dead_letter(queue: &str, got: BasicGetMessage) -> Held {
     let delivery = got.delivery;
     let receipt = Receipt::of(&delivery);
     let read = headers::decode(&delivery.properties, queue);

@@ -7,6 +7,7 @@ mod privileges;
 mod suspects;
 mod tls;
 mod topology;
+mod unanswered;
 mod wire;
 
 use std::{
