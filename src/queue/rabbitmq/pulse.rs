@@ -4,7 +4,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -12,7 +12,7 @@ use std::{
 use async_trait::async_trait;
 use lapin::{Channel, Connection, options::BasicPublishOptions, protocol::BasicProperties};
 use tokio::{
-    sync::Notify,
+    sync::{Notify, watch},
     time::{MissedTickBehavior, interval},
 };
 
@@ -39,6 +39,10 @@ pub(super) struct Pulse {
     pub(super) admission: Admission,
     presence: Arc<Presence>,
     doubted: Notify,
+    /// A queue or an exchange was missing when somebody needed it.
+    missed: AtomicBool,
+    /// Tells that what was missing is there again.
+    remade: watch::Sender<()>,
     /// Messages without a queue, when last looked at.
     unrouted: AtomicU64,
 }
@@ -50,13 +54,38 @@ impl Pulse {
             admission: Admission::new(soft_limit),
             presence,
             doubted: Notify::new(),
+            missed: AtomicBool::new(false),
+            remade: watch::Sender::new(()),
             unrouted: AtomicU64::new(0),
         }
     }
 
-    /// Asks for a look at the topology: somebody found a part of it missing.
+    /// Asks for a look at the topology.
     pub(super) fn doubt_topology(&self) {
         self.doubted.notify_one();
+    }
+
+    /// Asks for it as well: a queue was deleted under its consumer, or is missing.
+    pub(super) fn miss_queue(&self) {
+        self.missed.store(true, Ordering::Release);
+        self.doubt_topology();
+    }
+
+    /// Changes when queues that somebody missed are there again: other consumers may have lost theirs without a word.
+    pub(super) fn remade(&self) -> watch::Receiver<()> {
+        self.remade.subscribe()
+    }
+
+    /// Makes sure that the topology is there, and tells if a part of it was missing.
+    async fn heal(&self, connection: &Connection) -> Result<(), QueueError> {
+        let missed = self.missed.swap(false, Ordering::AcqRel);
+        let healed = declare::ensure(connection, self.declare).await;
+        match &healed {
+            Ok(()) if missed => _ = self.remade.send_replace(()),
+            Ok(()) => {}
+            Err(_) => _ = self.missed.fetch_or(missed, Ordering::AcqRel),
+        }
+        healed
     }
 
     async fn beat(&self, session: &Session, channel: &mut Option<Channel>) -> Result<(), Fault> {
@@ -95,7 +124,7 @@ impl Tenant for Pulse {
     }
 
     async fn move_in(&self, connection: &Connection) -> Result<(), QueueError> {
-        declare::ensure(connection, self.declare).await
+        self.heal(connection).await
     }
 
     async fn live_in(&self, session: &Session) -> QueueError {
@@ -114,13 +143,16 @@ impl Tenant for Pulse {
                     Err(Fault::Late(_)) if session.blocked() => {}
                     Err(Fault::Late(_)) => silent += 1,
                     // The channel was closed: most likely an exchange or queue is missing.
-                    Err(Fault::Refused(_)) => doubted = true,
+                    Err(Fault::Refused(_)) => {
+                        self.missed.store(true, Ordering::Release);
+                        doubted = true;
+                    }
                 }
             }
             if silent >= SILENT_BEATS {
                 return QueueError::Unreachable("the broker does not answer".into());
             }
-            if doubted && let Err(error) = declare::ensure(&session.connection, self.declare).await {
+            if doubted && let Err(error) = self.heal(&session.connection).await {
                 return error;
             }
         }

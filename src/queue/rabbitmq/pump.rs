@@ -10,7 +10,7 @@ use lapin::{
 };
 use tokio::{
     sync::mpsc::{self, OwnedPermit},
-    time::{Instant, timeout},
+    time::timeout,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -36,14 +36,16 @@ use crate::{
 /// First and longest wait before the next try to subscribe.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 
-/// A consumer that was handed nothing for this long, and holds nothing, is made anew. A broker can lose sight of one: where
-/// a quorum queue is deleted and declared again at once, RabbitMQ 3.10 was seen to count deliveries to a consumer that
-/// never got them. They come back when its channel closes.
-const IDLE: Duration = Duration::from_secs(30);
+/// A consumer that is handed nothing for the first of these times, and holds nothing, is made anew, then after twice that
+/// time, up to the last. A broker can lose sight of one: where a quorum queue is deleted, and declared again before the
+/// channel of its consumer has heard of that, RabbitMQ 3.10 consumes for it by itself, tells nobody, and drops what comes. It
+/// comes back when that channel closes.
+const IDLE: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(30));
+/// The first of these times after a queue was made again.
+const REMADE: Duration = Duration::from_millis(500);
 
 /// What goes to the application.
 pub(super) type Handed = Result<Delivery, QueueError>;
-type Taken = (OwnedPermit<Handed>, Option<lapin::Result<RawDelivery>>);
 type Subscribed = (Arc<Subscription>, lapin::Consumer);
 
 /// Subscribes, again and again, and hands deliveries out one at a time. A task of its own, so that nothing of it is
@@ -138,7 +140,7 @@ impl Pump {
             Err(fault) => {
                 tracing::warn!(queue, error = %fault, "cannot consume");
                 if fault.is_missing() {
-                    self.outbox.pulse.doubt_topology();
+                    self.outbox.pulse.miss_queue();
                 }
                 Err(fault.into_error(queue))
             }
@@ -162,28 +164,38 @@ impl Pump {
         hand: &mpsc::Sender<Handed>,
         stop: &CancellationToken,
     ) -> bool {
-        let mut idle_until = Instant::now() + IDLE;
         let _counted = self.presence.consuming();
         let queue = topology::lane_queue(self.lane);
         tracing::info!(queue, slots = self.slots, generation = subscription.session.generation, "consuming");
+        let (mut idle, mut remade) = (IDLE.0, self.outbox.pulse.remade());
         loop {
-            let taken = tokio::select! {
-                taken = self.take(&mut stream, hand) => taken,
+            let room = tokio::select! {
+                room = self.room(hand) => room,
+                () = subscription.session.lost.cancelled() => return true,
+                () = stop.cancelled() => None,
+            };
+            let Some(room) = room else { return self.unsubscribe(&subscription, stream).await };
+            let delivery = tokio::select! {
+                biased;
                 () = subscription.session.lost.cancelled() => return true,
                 () = stop.cancelled() => return self.unsubscribe(&subscription, stream).await,
-                () = tokio::time::sleep_until(idle_until) => {
-                    idle_until = Instant::now() + IDLE;
+                delivery = stream.next() => delivery,
+                Ok(()) = remade.changed() => {
+                    idle = REMADE;
+                    continue;
+                }
+                () = tokio::time::sleep(idle) => {
                     // Whoever is working on a delivery holds the subscription as well.
                     if Arc::strong_count(&subscription) == 1 {
                         let Ok(next) = self.subscribe(&subscription.session).await else { return true };
                         let old = std::mem::replace(&mut subscription, next.0);
                         self.unsubscribe(&old, std::mem::replace(&mut stream, next.1)).await;
+                        idle = (idle * 2).min(IDLE.1);
                     }
                     continue;
                 }
             };
-            let Some((room, delivery)) = taken else { return self.unsubscribe(&subscription, stream).await };
-            idle_until = Instant::now() + IDLE;
+            idle = IDLE.0;
             match delivery {
                 Some(Ok(delivery)) => self.receive(delivery, &subscription, room),
                 Some(Err(error)) => {
@@ -192,21 +204,22 @@ impl Pump {
                 }
                 None => {
                     tracing::warn!(queue, "the broker cancelled the consumer");
+                    self.outbox.pulse.miss_queue();
                     return true;
                 }
             }
         }
     }
 
-    /// The next delivery, once there is room for it and its result can be stored; `None` when nobody wants it any more.
+    /// Resolves once there is room for a delivery and its result can be stored; `None` when nobody wants one any more.
     /// Until then it stays in lapin's buffer, where it costs none of its returns. Outcomes are taken all the same:
     /// they are posted, not stored.
-    async fn take(&self, stream: &mut lapin::Consumer, hand: &mpsc::Sender<Handed>) -> Option<Taken> {
+    async fn room(&self, hand: &mpsc::Sender<Handed>) -> Option<OwnedPermit<Handed>> {
         let room = hand.clone().reserve_owned().await.ok()?;
         if self.lane != Lane::Outcome {
             self.outbox.usable().await;
         }
-        Some((room, stream.next().await))
+        Some(room)
     }
 
     /// Ends the subscription; what was prefetched goes back, while begun deliveries keep their channel.

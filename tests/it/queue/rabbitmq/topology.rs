@@ -1,10 +1,18 @@
 //! A topology that is not as it was left: healed, or told clearly; never an accepted message lost.
 
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
 use cognigy_fallback_router::{
     message::{Disposition, Lane, Reason},
-    queue::{QueueError, Settled, notice::Topic},
+    queue::{Consumer, QueueError, Settled, notice::Topic},
+    trigger::TriggerId,
 };
 use lapin::{options::QueueDeclareOptions, types::FieldTable};
+use tokio::task::JoinHandle;
 
 use super::{Rig, id, message, next, open, raw_channel, ready, tell_until_heard, until, within};
 use crate::support::broker;
@@ -66,6 +74,59 @@ async fn a_deleted_queue_is_declared_again_and_its_consumer_goes_on() {
     // Meanwhile, what is published goes to `fr.unrouted`: until queue and binding are there again.
     until(async || rig.publish(Lane::Work, &message()).await.is_ok() && depth(&rig).await > 0).await;
     next(&mut consumer).await.settle(Disposition::Ack).await.unwrap();
+    connection.close(200, "bye".into()).await.unwrap();
+}
+
+/// Collects the ids of what it is handed.
+fn collecting(mut consumer: Box<dyn Consumer>, seen: &Arc<Mutex<BTreeSet<TriggerId>>>) -> JoinHandle<()> {
+    let seen = Arc::clone(seen);
+    tokio::spawn(async move {
+        while let Some(delivery) = consumer.next().await.unwrap() {
+            seen.lock().unwrap().insert(id(&delivery.message));
+            delivery.settle(Disposition::Ack).await.unwrap();
+        }
+    })
+}
+
+/// A broker that consumes by itself for a channel that has not heard yet that its queue was deleted, and declared again by
+/// somebody else, drops what comes. (Of four times, RabbitMQ 3.10.8 did so at least once.)
+#[tokio::test]
+async fn queues_deleted_under_the_consumers_of_two_workers_deliver_again_within_seconds() {
+    let node = broker::shared().await;
+    let vhost = node.vhost().await;
+    let (rig, other) = (ready(&vhost).await, ready(&vhost).await);
+    let (seen, lanes) = (Arc::default(), [Lane::Work, Lane::Outcome]);
+    let mut consumers = Vec::new();
+    for lane in lanes {
+        for rig in [&rig, &other] {
+            consumers.push(collecting(rig.consumer(lane, 8).await, &seen));
+        }
+    }
+    let (connection, channel) = raw_channel(&vhost).await;
+    for _ in 0..4 {
+        until(async || rig.queue.is_connected() && other.queue.is_connected()).await;
+        for queue in ["fr.work", "fr.outcome", "fr.late"] {
+            channel.queue_delete(queue.into(), Default::default()).await.unwrap();
+        }
+        until(async || rig.queue.depths().await.is_ok()).await;
+        let mut sent = BTreeSet::new();
+        for number in 0..40 {
+            let message = message();
+            until(async || rig.publish(lanes[number % 2], &message).await.is_ok()).await;
+            sent.insert(id(&message));
+        }
+        let began = Instant::now();
+        until(async || {
+            // A queue is declared before it is bound: what came in between was caught.
+            let caught = rig.queue.dead_letters(1_000).await.unwrap_or_default();
+            let mut known: BTreeSet<_> = caught.iter().map(|letter| id(&letter.message)).collect();
+            known.extend(seen.lock().unwrap().iter());
+            sent.is_subset(&known)
+        })
+        .await;
+        assert!(began.elapsed() < Duration::from_secs(15), "a consumer was handed nothing for {:?}", began.elapsed());
+    }
+    consumers.iter().for_each(JoinHandle::abort);
     connection.close(200, "bye".into()).await.unwrap();
 }
 
