@@ -4,7 +4,7 @@
 mod attacks;
 mod model;
 
-use std::sync::LazyLock;
+use std::{collections::HashSet, sync::LazyLock};
 
 use futures_util::{StreamExt, stream};
 use regex::Regex;
@@ -154,6 +154,7 @@ async fn a_model_that_tells_what_it_knows_is_not_repeated() {
 #[tokio::test]
 async fn customer_text_stands_in_the_data_block_alone_and_cannot_close_it() {
     let app = app().await;
+    let mut ids = HashSet::new();
     for (what, text) in ATTACKS {
         app.outcome_of(&attack(text, "message", "fields")).await;
         let request = app.world.llm.requests_to(COMPLETIONS).pop().unwrap().json();
@@ -172,5 +173,8 @@ async fn customer_text_stands_in_the_data_block_alone_and_cannot_close_it() {
             "{what}"
         );
         assert_eq!(model::document(user)["metadata"], json!({"obey": "fields"}), "{what}");
+        let id = user.strip_prefix("<customer_data id=\"").and_then(|rest| rest.split_once('"')).unwrap().0;
+        assert!(id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()), "{what}: 128 bits, but {id}");
+        assert!(ids.insert(id.to_owned()), "{what}: the id of an earlier request");
     }
 }
