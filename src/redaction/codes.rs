@@ -79,5 +79,5 @@ fn stands_alone(text: &str, code: &Range<usize>) -> bool {
     let next = after.next();
     let goes_on = matches!(next, Some('-' | '.' | ',' | '/')) && after.next().is_some_and(|c| digit(c).is_some());
     let before = text[..code.start].chars().next_back();
-    !goes_on && !next.is_some_and(char::is_alphanumeric) && !before.is_some_and(|c| digit(c).is_some())
+    !goes_on && !next.is_some_and(char::is_alphanumeric) && before.is_none_or(|c| digit(c).is_none())
 }

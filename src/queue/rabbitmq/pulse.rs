@@ -81,7 +81,7 @@ impl Pulse {
         let missed = self.missed.swap(false, Ordering::AcqRel);
         let healed = declare::ensure(connection, self.declare).await;
         match &healed {
-            Ok(()) if missed => _ = self.remade.send_replace(()),
+            Ok(()) if missed => self.remade.send_replace(()),
             Ok(()) => {}
             Err(_) => _ = self.missed.fetch_or(missed, Ordering::AcqRel),
         }
