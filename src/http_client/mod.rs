@@ -4,6 +4,7 @@ mod exchange;
 mod failure;
 mod retry_after;
 mod roots;
+mod system_roots;
 
 use std::{sync::Arc, time::Duration};
 
@@ -43,7 +44,7 @@ pub struct ClientConfig {
 /// # Errors
 /// When the TLS roots cannot be loaded.
 pub fn build(config: &ClientConfig) -> Result<reqwest::Client, reqwest::Error> {
-    configured(config).build()
+    configured(config, false).build()
 }
 
 /// Builds a client as [`build`] does, with `resolver` for every host name. It is not asked about IP literals: their
@@ -52,7 +53,7 @@ pub fn build(config: &ClientConfig) -> Result<reqwest::Client, reqwest::Error> {
 /// # Errors
 /// As [`build`].
 pub fn build_resolving(config: &ClientConfig, resolver: Arc<dyn Resolve>) -> Result<reqwest::Client, reqwest::Error> {
-    configured(config).dns_resolver(resolver).build()
+    configured(config, false).dns_resolver(resolver).build()
 }
 
 /// Builds a client as [`build_resolving`] does that speaks HTTP/1.1 only, for upstreams whose HTTP/2 is broken.
@@ -63,13 +64,13 @@ pub fn build_resolving_http1(
     config: &ClientConfig,
     resolver: Arc<dyn Resolve>,
 ) -> Result<reqwest::Client, reqwest::Error> {
-    configured(config).dns_resolver(resolver).http1_only().build()
+    configured(config, true).dns_resolver(resolver).http1_only().build()
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is the builder that everybody else uses")]
-fn configured(config: &ClientConfig) -> reqwest::ClientBuilder {
+fn configured(config: &ClientConfig, http1_only: bool) -> reqwest::ClientBuilder {
     install_tls_provider();
-    reqwest::Client::builder()
+    let builder = reqwest::Client::builder()
         .user_agent(USER_AGENT)
         .redirect(Policy::none())
         // A proxy would resolve names itself, past the guarded resolver of callbacks.
@@ -79,8 +80,11 @@ fn configured(config: &ClientConfig) -> reqwest::ClientBuilder {
         .timeout(config.timeout)
         .pool_idle_timeout(IDLE_TIMEOUT)
         .pool_max_idle_per_host(IDLE_PER_HOST)
-        .tcp_nodelay(true)
-        .tls_certs_merge(config.roots.0.iter().cloned())
+        .tcp_nodelay(true);
+    match system_roots::tls(http1_only).filter(|_| config.roots.0.is_empty()) {
+        Some(tls) => builder.tls_backend_preconfigured(tls),
+        None => builder.tls_certs_merge(config.roots.0.iter().cloned()),
+    }
 }
 
 /// Chooses aws-lc-rs for this process, unless something chose before. Two providers are in the dependency tree, so

@@ -58,9 +58,9 @@ impl Sender {
         finish(senders, &sent, begun).await
     }
 
-    /// Sends one, and forgets it.
-    pub(super) async fn forgotten(&self) -> anyhow::Result<()> {
-        self.one(&Mutex::default()).await
+    /// Sends one; false if the ingress wants it again later.
+    pub(super) async fn once(&self) -> anyhow::Result<bool> {
+        Ok(self.post().await?.is_some())
     }
 
     /// Sends so many at fixed times; what is late is charged to the answer.
@@ -79,6 +79,15 @@ impl Sender {
     }
 
     async fn one(&self, sent: &Mutex<Sent>) -> anyhow::Result<()> {
+        let (id, begun, took) = self.post().await?.context("a trigger was answered with 503")?;
+        let mut sent = sent.lock().unwrap_or_else(PoisonError::into_inner);
+        sent.at.insert(id, begun);
+        sent.answered.push(took);
+        Ok(())
+    }
+
+    /// Its id, when it was sent, and how long the answer took; nothing if it was not taken.
+    async fn post(&self) -> anyhow::Result<Option<(String, Instant, Duration)>> {
         let body = self.trigger();
         let signed = request_headers(Scheme::HexBody, &self.secret, "", SystemTime::now().into(), body.as_bytes())?;
         let url = &self.urls[rand::random::<u32>() as usize % self.urls.len()];
@@ -91,13 +100,13 @@ impl Sender {
         let status = answer.status();
         let body = http_client::read_limited(answer, 64 * 1024).await?;
         let took = begun.elapsed();
+        if status.as_u16() == 503 {
+            return Ok(None);
+        }
         anyhow::ensure!(status.as_u16() == 202, "a trigger was answered with {status}");
         let answer: Value = serde_json::from_slice(&body)?;
         let id = answer["triggerId"].as_str().context("the answer names no trigger")?.to_owned();
-        let mut sent = sent.lock().unwrap_or_else(PoisonError::into_inner);
-        sent.at.insert(id, begun);
-        sent.answered.push(took);
-        Ok(())
+        Ok(Some((id, begun, took)))
     }
 
     fn trigger(&self) -> String {

@@ -129,7 +129,10 @@ impl Figures {
         }
         let soak = &figures["soak"];
         if !soak.is_null() {
-            let load = format!("{} a second for {} s, every callback came", soak["accepted_per_s"], soak["took_s"]);
+            let load = format!(
+                "{} a second for {} s, {} refused, every callback came",
+                soak["accepted_per_s"], soak["took_s"], soak["refused"]
+            );
             line("steady load", load);
             for (name, held) in soak["held"].as_object().into_iter().flatten() {
                 let [earlier, later] = ["second_third", "last_third"].map(|third| &held[third]);
@@ -155,6 +158,7 @@ fn soak(soaked: &Soaked) -> Value {
     json!({
         "took_s": tenths(soaked.took.as_secs_f64()),
         "accepted_per_s": tenths(soaked.accepted as f64 / soaked.took.as_secs_f64().max(0.001)),
+        "refused": soaked.refused,
         "growth": soaked.courses.iter().find_map(Course::growth),
         "held": held,
     })

@@ -31,6 +31,8 @@ pub(super) struct Course {
 pub(super) struct Soaked {
     pub(super) took: Duration,
     pub(super) accepted: u64,
+    /// Answered with 503: to be sent again.
+    pub(super) refused: u64,
     pub(super) courses: Vec<Course>,
 }
 
@@ -44,20 +46,18 @@ impl Stage<'_> {
         beat.set_missed_tick_behavior(MissedTickBehavior::Burst);
         let bar = bar("soaking", length.as_secs());
         let (places, mut senders, before) = (Arc::new(Semaphore::new(UNDER_WAY)), JoinSet::new(), self.accepted);
+        let mut refused = 0;
         while begun.elapsed() < length {
             tokio::select! {
                 _ = beat.tick() => if let Ok(place) = Arc::clone(&places).try_acquire_owned() {
                     let sender = self.sender.clone();
                     senders.spawn(async move {
-                        let sent = sender.forgotten().await;
+                        let sent = sender.once().await;
                         drop(place);
                         sent
                     });
                 },
-                Some(sent) = senders.join_next() => {
-                    sent??;
-                    self.accepted += 1;
-                }
+                Some(sent) = senders.join_next() => if sent?? { self.accepted += 1 } else { refused += 1 },
                 _ = look.tick() => {
                     self.look(&mut courses);
                     bar.set_position(begun.elapsed().as_secs());
@@ -65,15 +65,18 @@ impl Stage<'_> {
             }
         }
         while let Some(sent) = senders.join_next().await {
-            sent??;
-            self.accepted += 1;
+            if sent?? {
+                self.accepted += 1;
+            } else {
+                refused += 1;
+            }
         }
         let took = begun.elapsed();
         while self.simulators.cognigy.received_in_all() < self.accepted {
             sleep(looking).await;
         }
         bar.finish_and_clear();
-        Ok(Soaked { took, accepted: self.accepted - before, courses })
+        Ok(Soaked { took, accepted: self.accepted - before, refused, courses })
     }
 
     fn courses(&self) -> Vec<Course> {
