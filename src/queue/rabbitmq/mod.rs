@@ -141,7 +141,7 @@ struct RabbitQueue {
     kept: Mutex<Kept>,
     notices: Arc<RabbitNotices>,
     management: Option<Management>,
-    /// Held while somebody looks at the dead letters: two at once would each see a part of them.
+    /// Held while somebody looks at the dead letters or counts them: two at once would each see a part of them.
     looking: tokio::sync::Mutex<()>,
     _close_on_drop: DropGuard,
 }
@@ -240,6 +240,8 @@ impl Queue for RabbitQueue {
     }
 
     async fn depths(&self) -> Result<Depths, QueueError> {
+        // What somebody looks at does not count as waiting, though it does wait.
+        let _alone = self.looking.lock().await;
         inspect::depths(&*self.outbox.link.now()?).await
     }
 
