@@ -39,17 +39,20 @@ impl Deployment {
     pub(crate) async fn doubts(&self, posts: bool) -> usize {
         let mut doubts = 0;
         for number in 0..self.workers.len() {
-            let Some((_, metrics)) = self.worker_says(number, "/metrics").await else { continue };
-            let counts = |line: &&str| {
-                line.starts_with("cfr_acks_lost_total")
-                    || line.starts_with("cfr_publishes_unknown_total")
-                    || line.starts_with("cfr_messages_consumed_total{redelivered=\"true\"}")
-                    || (posts && line.starts_with("cfr_stage_failures_total") && line.contains("\"callback\""))
-            };
-            let values =
-                metrics.lines().filter(counts).filter_map(|line| line.rsplit_once(' ')?.1.parse::<usize>().ok());
-            doubts += values.sum::<usize>();
+            doubts += self.doubts_of(number, posts).await;
         }
         doubts
+    }
+
+    /// The same of one worker, which may be about to end.
+    pub(crate) async fn doubts_of(&self, number: usize, posts: bool) -> usize {
+        let Some((_, metrics)) = self.worker_says(number, "/metrics").await else { return 0 };
+        let counts = |line: &&str| {
+            line.starts_with("cfr_acks_lost_total")
+                || line.starts_with("cfr_publishes_unknown_total")
+                || line.starts_with("cfr_messages_consumed_total{redelivered=\"true\"}")
+                || (posts && line.starts_with("cfr_stage_failures_total") && line.contains("\"callback\""))
+        };
+        metrics.lines().filter(counts).filter_map(|line| line.rsplit_once(' ')?.1.parse::<usize>().ok()).sum()
     }
 }

@@ -71,6 +71,8 @@ struct Seen {
     arrivals: Mutex<HashMap<String, Vec<Arrival>>>,
     calls: AtomicUsize,
     late_calls: AtomicUsize,
+    /// The worker that asked last.
+    asker: AtomicUsize,
     model: Mutex<Model>,
     sink: Mutex<Sink>,
     broken: Mutex<Option<Instant>>,
@@ -85,6 +87,7 @@ impl Outside {
             arrivals: Mutex::default(),
             calls: AtomicUsize::new(0),
             late_calls: AtomicUsize::new(0),
+            asker: AtomicUsize::new(0),
             model: Mutex::new(Model::Answers(200, 20)),
             sink: Mutex::new(Sink { status: 200, delay_ms: 0, size: 0 }),
             broken: Mutex::default(),
@@ -151,6 +154,11 @@ impl Outside {
         self.seen.calls.load(Ordering::Relaxed)
     }
 
+    /// The number of the worker that asked the model last: it has something in hand.
+    pub(crate) fn asker(&self) -> usize {
+        self.seen.asker.load(Ordering::Relaxed)
+    }
+
     /// Calls about a trigger whose deadline had passed.
     pub(crate) fn late_calls(&self) -> usize {
         self.seen.late_calls.load(Ordering::Relaxed)
@@ -179,6 +187,7 @@ impl Outside {
 
 async fn complete(State(seen): State<Arc<Seen>>, Path(worker): Path<usize>, body: String) -> Response {
     seen.calls.fetch_add(1, Ordering::Relaxed);
+    seen.asker.store(worker, Ordering::Relaxed);
     if read_deadline(&body).is_some_and(|deadline| deadline < std::time::SystemTime::now()) {
         seen.late_calls.fetch_add(1, Ordering::Relaxed);
     }

@@ -212,6 +212,12 @@ impl Deployment {
         kill(pid(self.workers[number].child.as_ref().unwrap()), signal).unwrap();
     }
 
+    /// Of what runs now, ingresses first.
+    pub(crate) fn pids(&self) -> Vec<u32> {
+        let running = self.ingresses.iter().chain(&self.workers);
+        running.filter_map(|process| Some(process.child.as_ref()?.id())).collect()
+    }
+
     /// `cfr` with this deployment's settings.
     pub(crate) fn cfr(&self, arguments: &[&str]) -> tokio::process::Command {
         let mut command = tokio::process::Command::new(program("cfr", env!("CARGO_BIN_EXE_cfr")));

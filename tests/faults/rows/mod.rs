@@ -12,6 +12,7 @@ mod model;
 mod poison;
 mod pressure;
 mod processes;
+mod soak;
 mod topology;
 
 use std::{
@@ -129,7 +130,9 @@ pub(crate) const ROWS: &[Row] = &[
     row!("dead letters replayed, embedded", Full, dead::replayed(On::Embedded)),
     row!("everything killed, embedded", Full, embedded::everything_killed()),
     row!("disk full, embedded", Full, embedded::disk_full()),
+    row!("files cannot be written, embedded", Full, embedded::unwritable()),
     row!("long run", Named, long::run()),
+    row!("soak", Named, soak::run()),
 ];
 
 /// Slots of the outcome and the work lane of one worker.

@@ -1,5 +1,7 @@
 //! Our own processes are killed, stopped and frozen.
 
+use std::time::Duration;
+
 use nix::sys::signal::Signal;
 use rand::Rng;
 
@@ -38,15 +40,25 @@ pub(super) async fn workers_killed(on: On) -> Figures {
     let sent = sending(load(&deployment, 4000));
     let mut kills = 0;
     while !sent.is_finished() {
-        pause(rng.random_range(0.5..1.5)).await;
+        // Killed before it works, on a busy machine, none would have anything to lose.
+        let asked = outside.calls() + 20;
+        let _ = tokio::time::timeout(Duration::from_secs(20), async {
+            while outside.calls() < asked && !sent.is_finished() {
+                pause(0.05).await;
+            }
+        })
+        .await;
+        pause(rng.random_range(0.0..0.5)).await;
         outside.broken();
-        deployment.renew_worker(rng.random_range(0..3));
+        deployment.renew_worker(outside.asker());
         outside.healed();
         kills += 1;
     }
     let sent = sent.await.unwrap();
     let bounds = Bounds::repeats(kills * SLOTS + sent.unsure());
     let figures = settle(&sent.accepted, &outside, &deployment, bounds).await;
+    let repeated = outside.calls().saturating_sub(figures.accepted);
+    assert!(repeated > 0, "no kill took anything in hand: the row did not reach its window");
     figures.noting(format!("{kills} kills"))
 }
 
@@ -55,17 +67,20 @@ pub(super) async fn workers_stopped(on: On) -> Figures {
     outside.model(Model::Answers(200, 200));
     let mut deployment = Deployment::start(on, &outside, 2, &[]).await;
     let sent = sending(load(&deployment, 2000));
-    let mut stops = 0;
+    let (mut stops, mut doubts) = (0, 0);
     while !sent.is_finished() {
         pause(1.0).await;
         let number = stops % 2;
+        // What it is not sure of goes with it.
+        doubts += deployment.doubts_of(number, true).await;
         deployment.stop_worker(number);
         deployment.start_worker(number);
         outside.healed();
         stops += 1;
     }
     let sent = sent.await.unwrap();
-    let figures = settle(&sent.accepted, &outside, &deployment, unsure(&sent)).await;
+    let bounds = Bounds { doubts, ..unsure(&sent) };
+    let figures = settle(&sent.accepted, &outside, &deployment, bounds).await;
     figures.noting(format!("{stops} stops, {}", told(&sent)))
 }
 
