@@ -1,6 +1,6 @@
 //! Somebody deletes what we declared, while the programs run.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use cognigy_fallback_router::{
     message::Lane,
@@ -21,6 +21,9 @@ use crate::{
     processes::{Deployment, On},
     raw::Raw,
 };
+
+/// Until triggers are delivered again after queues were deleted: that of a machine that is busy with much else.
+const RECOVERY: Duration = Duration::from_secs(15);
 
 /// Empty queues are deleted: what was in them would be the operator's loss. Consumers are cancelled, the worker is not
 /// ready until it consumes again, and nothing is promised that has no queue.
@@ -44,6 +47,8 @@ pub(super) async fn queues_deleted() -> Figures {
     // Until they are declared again the alternate exchange catches what comes.
     let caught = replay_what_was_caught(&deployment).await;
     let figures = settle(&sent.accepted, &outside, &deployment, broken_broker(1, &sent)).await;
+    let recovery = figures.recovery.unwrap_or_default();
+    assert!(recovery < RECOVERY, "a consumer of a deleted queue was handed nothing for {recovery:?}");
     figures.noting(format!("4 queues deleted; {caught} caught and replayed; {}", told(&sent)))
 }
 
@@ -130,7 +135,7 @@ pub(super) async fn unroutable_mix() -> Figures {
     let mut config = deployment.vhost.as_ref().unwrap().config();
     (config.declare, config.channels) = (false, 64);
     (config.channel_timeout, config.confirm_timeout) = (super::PATIENT, super::PATIENT);
-    let limits = Limits { soft_limit: 1_000_000, reserve: std::time::Duration::from_secs(2) };
+    let limits = Limits { soft_limit: 1_000_000, reserve: Duration::from_secs(2) };
     let queue = queue::rabbitmq::connect(&config, limits, Arc::new(Metrics::new("faults").unwrap())).unwrap();
     queue.ready().await.unwrap();
     let publisher = queue.publisher();
