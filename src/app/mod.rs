@@ -65,9 +65,18 @@ impl Running {
     }
 }
 
+/// Keeps memory in small pages. With huge ones, which the allocator asks for, a process takes half as much again and is no
+/// faster: a limit set by what is seen when it is idle would end it later.
+fn use_small_pages() {
+    // A kernel that cannot does nothing worse than before.
+    #[cfg(target_os = "linux")]
+    let _ = nix::sys::prctl::set_thp_disable(true);
+}
+
 /// The whole life of a process: settings, services, the stop signal, the exit code.
 #[must_use]
 pub fn main(role: Role, sources: &Sources) -> ExitCode {
+    use_small_pages();
     let loaded = match config::load(sources, role) {
         Ok(loaded) => loaded,
         Err(unusable) => return refuse(&unusable.to_string()),
