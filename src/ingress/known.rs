@@ -13,6 +13,9 @@ use crate::{queue::QueueError, time::EpochMs, trigger::TriggerId};
 /// How the first request with an id ended, for those that came while it was still under way.
 pub(super) type Ending = Result<(), QueueError>;
 
+/// Ids for which there is room from the start.
+const MOST_ROOM: usize = 200_000;
+
 /// Ids of accepted triggers, bounded in time and number.
 #[derive(Clone)]
 pub(super) struct KnownTriggers {
@@ -21,7 +24,6 @@ pub(super) struct KnownTriggers {
     ids: Arc<Mutex<Ids>>,
 }
 
-#[derive(Default)]
 struct Ids {
     known: HashMap<TriggerId, State>,
     /// Accepted ids in the order of acceptance, for forgetting them.
@@ -52,7 +54,10 @@ pub(super) struct Ticket {
 
 impl KnownTriggers {
     pub(super) fn new(known_for: Duration, most: usize, accepted: Vec<(TriggerId, EpochMs)>) -> Self {
-        let mut ids = Ids::default();
+        // All at once: to grow under load would be a pause, and so long as it is not used it is not there. A table that is
+        // never more than half full keeps its size though ids come and go.
+        let room = most.min(MOST_ROOM);
+        let mut ids = Ids { known: HashMap::with_capacity(2 * room), accepted: VecDeque::with_capacity(room) };
         for (id, at) in accepted {
             ids.known.insert(id, State::Accepted);
             ids.accepted.push_back((id, at));
