@@ -77,8 +77,8 @@ async fn the_program_needs_no_feature_that_only_the_tests_switch_on() {
     for (name, [normal, tests]) in features.iter().filter(|(name, _)| ours.contains(*name)) {
         both.extend(tests.difference(normal).map(|feature| format!("{name}/{feature}")));
     }
-    // Paused clocks are for tests alone, and nothing of the program names them.
-    assert_eq!(both, BTreeSet::from(["tokio/test-util".to_owned()]));
+    // Paused clocks and signals to other processes are for tests alone, and nothing of the program names them.
+    assert_eq!(both, BTreeSet::from(["nix/signal", "tokio/test-util"].map(str::to_owned)));
 }
 
 #[tokio::test]
