@@ -113,6 +113,7 @@ impl Writer {
         tokio::spawn(async move {
             while !flights.is_empty() {
                 let mut ended = ended(&mut flights).await;
+                doubted |= doubt(&mut ended, !flights.is_empty());
                 if doubted {
                     ended.iter_mut().for_each(Ended::doubt);
                 }
