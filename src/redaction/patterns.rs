@@ -48,7 +48,7 @@ const DATES: &str = r"(?x)
   | (?:0?[1-9]|[12]\d|3[01]) [-./] (?:0?[1-9]|[12]\d|3[01]) [-./] (?:19|20)\d{2}";
 
 /// How often numbers are looked for in one text.
-const MAX_ROUNDS: usize = 4;
+const MAX_ROUNDS: usize = 16;
 
 /// Digits of the shortest number of each kind.
 const SHORTEST_CARD: usize = 13;
@@ -188,14 +188,12 @@ impl RedactionRules {
             let fits = |part: &str, range: &Range<usize>| {
                 stands_alone(part, range) && is_issued(&only_digits(&part[range.clone()]))
             };
-            search.look(Some(SSN), |part| numbered(part, fitting(ssns, part, |range| fits(part, range), str::len)));
+            search.look(Some(SSN), |part| numbered(part, fitting(ssns, part, fits, str::len)));
         }
         if let Some(phones) = self.phones.as_ref().filter(|phones| digits >= SHORTEST_PHONE && phones.is_match(text)) {
             search.set_aside(self.dates.find_iter(text).map(|m| m.range()));
             let fits = |part: &str, range: &Range<usize>| stands_alone(part, range) && is_grouped(&part[range.clone()]);
-            search.look(Some(PHONE), |part| {
-                numbered(part, fitting(phones, part, |range| fits(part, range), fraction_or_all))
-            });
+            search.look(Some(PHONE), |part| numbered(part, fitting(phones, part, fits, fraction_or_all)));
         }
     }
 }

@@ -76,18 +76,20 @@ impl<'t, 'r> Search<'t, 'r> {
     }
 }
 
-/// The matches that fit. Of one that does not, `passes` tells how much of it is no part of the next.
+/// The matches that fit: `fits` gets one with the text after the last that did, because that one is masked and its digits
+/// belong to no other number. Of a match that does not fit, `passes` tells how much is no part of the next.
 pub(super) fn fitting(
     pattern: &Regex,
     text: &str,
-    fits: impl Fn(&Range<usize>) -> bool,
+    fits: impl Fn(&str, &Range<usize>) -> bool,
     passes: impl Fn(&str) -> usize,
 ) -> Vec<Range<usize>> {
-    let (mut ranges, mut at) = (Vec::new(), 0);
+    let (mut ranges, mut at, mut masked) = (Vec::new(), 0, 0);
     while let Some(found) = pattern.find_at(text, at) {
-        if fits(&found.range()) {
+        if fits(&text[masked..], &(found.start() - masked..found.end() - masked)) {
             ranges.push(found.range());
             at = found.end();
+            masked = at;
         } else {
             at = found.start() + passes(found.as_str());
         }

@@ -89,9 +89,8 @@ impl Writer {
         let mut next = Some(first);
         let mut doubted = false;
         loop {
-            while let Some(waiting) = next {
+            if let Some(waiting) = next.take() {
                 flights.push(unconstrained(Arc::clone(self).fly(lease.channel(), waiting)));
-                next = None;
             }
             tokio::select! {
                 biased;

@@ -96,7 +96,10 @@ pub(super) async fn cut_before_the_confirm(side: Side) -> Figures {
     };
     deployment.add_ingress().await;
     deployment.add_workers(1).await;
-    let sent = sending(load(&deployment, 1000));
+    let mut load = load(&deployment, 1000);
+    // However quick everything is, there are confirms to be cut off all the while.
+    load.rate = load.count as f64 / 6.0;
+    let sent = sending(load);
     for _ in 0..5 {
         pause(1.0).await;
         proxy.cut_confirms(1);
