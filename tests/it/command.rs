@@ -35,6 +35,23 @@ async fn check_config_reports_as_json_what_it_says_in_sentences() {
     assert!(said.err.contains("llm.api_key: is not set (LLM_GATEWAY_API_KEY)"), "{}", said.err);
 }
 
+/// `script` gives a program a terminal of its own, with standard error among what it shows.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn long_work_shows_its_progress_on_a_terminal_and_nowhere_else() {
+    let place = Place::embedded().await;
+    let (running, shutdown) = place.serve().await;
+    let url = format!("http://{}/webhook/cognigy/fallback", running.webhook.unwrap());
+    let arguments = ["send", "--count", "3", "--url", &url];
+    let shown = place.on_a_terminal(&arguments).await;
+    assert!(shown.contains("sending") && shown.contains("1/3") && shown.contains("left"), "{shown}");
+    assert_eq!(shown.matches("202 {").count(), 3, "{shown}");
+    let piped = place.cfr(&arguments).await;
+    assert!(!piped.err.contains("sending"), "{}", piped.err);
+    assert_eq!(piped.well().matches("202 {").count(), 3);
+    shutdown.drain.cancel();
+    assert!(running.ended().await.unwrap());
+}
+
 /// In continuous integration the settings are there, and none of the secrets and certificates that they name.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn offline_the_deployments_secrets_are_taken_as_given_and_mistakes_are_found() {

@@ -78,6 +78,17 @@ impl Place {
         Said::of(&output)
     }
 
+    /// Runs `cfr` to its end on a terminal of its own; everything that it shows there.
+    pub(crate) async fn on_a_terminal(&self, arguments: &[&str]) -> String {
+        let mut line = Command::new("script");
+        let words = [&[env!("CARGO_BIN_EXE_cfr")], arguments].concat().join(" ");
+        line.args(["--quiet", "--return", "--command", &words, "/dev/null"]);
+        line.env_clear().envs(&self.environment).env("PATH", "/usr/bin:/bin").env("TERM", "xterm");
+        line.current_dir(self.folder.path());
+        let output = tokio::task::spawn_blocking(move || line.output().unwrap()).await.unwrap();
+        Said::of(&output).well()
+    }
+
     pub(crate) async fn queue(&self) -> Arc<dyn Queue> {
         let sources = Sources { file: None, environment: self.environment.clone() };
         let config = config::load_unchecked(&sources).unwrap();

@@ -17,8 +17,9 @@ use cognigy_fallback_router::{
 };
 use serde_json::Value;
 
-use self::report::{Bar, told};
+use self::report::{during, told};
 use crate::{
+    bar::bar,
     operate::{Desk, operate},
     say,
 };
@@ -202,9 +203,10 @@ async fn would(desk: &Desk, which: &Which, what: &str, json: bool) -> anyhow::Re
 async fn replay(desk: &Desk, which: &Which, rate: Option<u32>, json: bool) -> anyhow::Result<()> {
     let order = order(desk, which, rate.map(|rate| Duration::from_secs(1) / rate));
     let there = desk.queue.depths().await?.dead;
-    let (bar, progress) = (Bar::new("replaying", there.min(which.limit as u64)), order.progress.clone());
+    let (bar, progress) = (bar("replaying", there.min(which.limit as u64)), order.progress.clone());
     let deadlines = desk.config.deadlines();
-    let done = bar.during(&progress, dead_letters::replay(&*desk.queue, &order, &deadlines, &desk.operator)).await;
+    let replaying = dead_letters::replay(&*desk.queue, &order, &deadlines, &desk.operator);
+    let done = during(bar, &progress, replaying).await;
     told(&done, &which.ids, "replayed", json)
 }
 

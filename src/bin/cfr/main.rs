@@ -1,5 +1,6 @@
 //! `cfr`: the operator's command.
 
+mod bar;
 mod bench;
 mod check_config;
 mod completions;

@@ -4,11 +4,10 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use cognigy_fallback_router::http_client::{self, ClientConfig, Roots};
-use indicatif::ProgressBar;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::{say, sign::Signing};
+use crate::{bar::bar, say, sign::Signing};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -46,7 +45,7 @@ async fn send(arguments: &Arguments) -> anyhow::Result<()> {
     let secret = Arc::new(arguments.signing.secret()?);
     let given = arguments.trigger.as_ref().map(std::fs::read_to_string).transpose().context("the trigger file")?;
     let mut refused: Vec<u16> = Vec::new();
-    let progress = progress(arguments.count);
+    let progress = (arguments.count > 1).then(|| bar("sending", arguments.count.into()));
     for _ in 0..arguments.count {
         let body = given.clone().unwrap_or_else(|| trigger(arguments));
         let mut request = client.post(&arguments.signing.url).header("content-type", "application/json");
@@ -59,21 +58,21 @@ async fn send(arguments: &Arguments) -> anyhow::Result<()> {
         let status = response.status();
         let answer = http_client::read_limited(response, 64 * 1024).await?;
         let line = told(status.as_u16(), &answer, arguments.json);
-        progress.suspend(|| say(&line));
-        progress.inc(1);
+        match &progress {
+            Some(bar) => {
+                bar.suspend(|| say(&line));
+                bar.inc(1);
+            }
+            None => say(&line),
+        }
         if !status.is_success() {
             refused.push(status.as_u16());
         }
     }
-    progress.finish_and_clear();
+    drop(progress);
     let count = refused.len();
     anyhow::ensure!(count == 0, "{count} of {} were not accepted{}", arguments.count, advice(&refused));
     Ok(())
-}
-
-/// A bar on the terminal where there are several to send; elsewhere it stays hidden.
-fn progress(count: u32) -> ProgressBar {
-    if count > 1 { ProgressBar::new(count.into()) } else { ProgressBar::hidden() }
 }
 
 fn told(status: u16, answer: &[u8], as_json: bool) -> String {

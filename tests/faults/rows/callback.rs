@@ -9,23 +9,28 @@ use crate::{
 };
 
 pub(super) async fn down(on: On) -> Figures {
-    recovers(on, 503).await
+    recovers(on, 503, 5.0).await
 }
 
 pub(super) async fn answers_500() -> Figures {
-    recovers(On::RabbitMq, 500).await
+    recovers(On::RabbitMq, 500, 5.0).await
 }
 
-async fn recovers(on: On, status: u16) -> Figures {
+/// Longer than the longest delay level: every level is used.
+pub(super) async fn down_for_ten_minutes() -> Figures {
+    recovers(On::RabbitMq, 503, 600.0).await
+}
+
+async fn recovers(on: On, status: u16, seconds: f64) -> Figures {
     let outside = Outside::start().await;
     outside.sink(status, 0);
     let deployment = Deployment::start(on, &outside, 2, &[]).await;
     let sent = load(&deployment, 500).send().await;
-    pause(5.0).await;
+    pause(seconds).await;
     outside.sink(200, 0);
     outside.healed();
     let figures = settle(&sent.accepted, &outside, &deployment, unsure(&sent)).await;
-    figures.noting(format!("{status} for five seconds"))
+    figures.noting(format!("{status} for {seconds:.0} s"))
 }
 
 /// The receiver writes it down and answers after 25 s, when nobody listens any more. Deciding goes on meanwhile.

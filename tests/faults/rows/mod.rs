@@ -113,6 +113,7 @@ pub(crate) const ROWS: &[Row] = &[
     row!("ingress's clock 5 min behind", Full, clock::skewed(clock::Who::Ingress, -300)),
     row!("callback down", Short, callback::down(On::RabbitMq)),
     row!("callback down, embedded", Full, callback::down(On::Embedded)),
+    row!("callback down for ten minutes", Full, callback::down_for_ten_minutes()),
     row!("callback answers 500", Full, callback::answers_500()),
     row!("callback slow", Full, callback::slow()),
     row!("callback gone (410)", Full, callback::refuses(410)),

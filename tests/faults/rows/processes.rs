@@ -1,6 +1,6 @@
 //! Our own processes are killed, stopped and frozen.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use rand::Rng;
@@ -92,12 +92,16 @@ pub(super) async fn worker_frozen() -> Figures {
     let sent = sending(load(&deployment, 2000));
     pause(1.0).await;
     deployment.signal_worker(0, Signal::SIGSTOP);
+    let frozen = Instant::now();
     let sent = sent.await.unwrap();
-    pause(45.0).await;
+    let others = async || outside.acknowledged().is_superset(&sent.accepted.ids());
+    until("what the frozen worker held is decided by the other", others).await;
+    let taken_over = frozen.elapsed().as_secs_f64();
+    pause(90.0 - taken_over).await;
     deployment.signal_worker(0, Signal::SIGCONT);
     outside.healed();
     let figures = settle(&sent.accepted, &outside, &deployment, Bounds::repeats(2 * SLOTS)).await;
-    figures.noting("frozen for 45 s")
+    figures.noting(format!("frozen for 90 s; all delivered by the other worker after {taken_over:.0} s"))
 }
 
 /// The sink has written the outcome; before it answers, the worker dies. The outcome is stored, so the next post repeats

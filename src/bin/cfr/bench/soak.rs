@@ -10,8 +10,9 @@ use tokio::{
 
 use super::{
     children::{Holding, Process},
-    stage::{Stage, bar},
+    stage::Stage,
 };
+use crate::bar::bar;
 
 /// How often is looked, at most; a short run is looked at a hundred times.
 const LOOKS: u32 = 100;
@@ -75,7 +76,6 @@ impl Stage<'_> {
         while self.simulators.cognigy.received_in_all() < self.accepted {
             sleep(looking).await;
         }
-        bar.finish_and_clear();
         Ok(Soaked { took, accepted: self.accepted - before, refused, courses })
     }
 

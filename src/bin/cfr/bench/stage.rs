@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::Context as _;
 use cognigy_fallback_router::{secret::Secret, simulators::Simulators};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::time::sleep;
@@ -19,7 +19,10 @@ use super::{
     load::{Sender, Sent},
     report::{Accepted, Decided, Timed},
 };
-use crate::simulated::{self, Environment, variables};
+use crate::{
+    bar::bar,
+    simulated::{self, Environment, variables},
+};
 
 /// Most turns that come along with a trigger.
 const INLINE_TURNS: u32 = 50;
@@ -67,7 +70,6 @@ impl<'a> Stage<'a> {
         let before = self.ingress.used();
         let bar = bar("accepting", self.arguments.triggers.into());
         let sent = self.sender.closed(self.arguments.triggers, self.arguments.connections, &bar).await?;
-        bar.finish_and_clear();
         self.accepted += sent.answered.len() as u64;
         Ok(Accepted { used: since(before, self.ingress.used()), sent })
     }
@@ -85,7 +87,6 @@ impl<'a> Stage<'a> {
         let first = self.first_callback(begun).await;
         self.all_callbacks(&bar).await;
         let took = self.last_callback().map_or_else(|| first.elapsed(), |last| last.saturating_duration_since(first));
-        bar.finish_and_clear();
         let (calls, refused) = (self.simulators.llm.calls(), self.simulators.llm.refused());
         Ok(Decided { triggers: self.accepted, took, calls, refused, used: self.workers_used(), unhurt: self.unhurt() })
     }
@@ -97,7 +98,6 @@ impl<'a> Stage<'a> {
         let Sent { at, answered, .. } = self.sender.open(count, self.arguments.rate, &bar).await?;
         self.accepted += answered.len() as u64;
         self.all_callbacks(&bar).await;
-        bar.finish_and_clear();
         let arrived = self.simulators.cognigy.latest(at.len() as u64);
         let took = arrived.iter().filter_map(|callback| Some(callback.arrived.duration_since(*at.get(&callback.id)?)));
         let model = Duration::from_millis(self.arguments.latency_ms);
@@ -162,15 +162,6 @@ fn history(bytes: u32) -> Value {
 
 fn since(before: Used, now: Used) -> Used {
     Used { cpu_s: now.cpu_s.zip(before.cpu_s).map(|(now, before)| now - before), peak_mib: now.peak_mib }
-}
-
-/// A bar on standard error, where that is a terminal.
-pub(super) fn bar(what: &'static str, most: u64) -> ProgressBar {
-    let bar = ProgressBar::new(most).with_message(what);
-    if let Ok(style) = ProgressStyle::with_template("{msg:10} {bar:40} {pos}/{len}, {eta} left") {
-        bar.set_style(style);
-    }
-    bar
 }
 
 /// Two addresses of this machine that nobody uses just now.

@@ -1,13 +1,13 @@
 //! What a replay or a purge says while it goes on, and when it is done.
 
-use std::{io::IsTerminal as _, time::Duration};
+use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use cognigy_fallback_router::{
     dead_letters::{Done, Progress},
     trigger::TriggerId,
 };
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use serde_json::json;
 
 use crate::say;
@@ -15,38 +15,15 @@ use crate::say;
 /// How often the bar moves.
 const BEAT: Duration = Duration::from_millis(100);
 
-/// A bar on standard error, where that is a terminal; nothing elsewhere.
-pub(super) struct Bar(ProgressBar);
-
-impl Bar {
-    pub(super) fn new(what: &'static str, most: u64) -> Self {
-        if !std::io::stderr().is_terminal() {
-            return Self(ProgressBar::hidden());
+/// Shows the progress of `work` until it is done.
+pub(super) async fn during<T>(bar: ProgressBar, progress: &Progress, work: impl Future<Output = T>) -> T {
+    let mut beats = tokio::time::interval(BEAT);
+    tokio::pin!(work);
+    loop {
+        tokio::select! {
+            done = &mut work => return done,
+            _ = beats.tick() => bar.set_position(progress.count() as u64),
         }
-        let bar = ProgressBar::new(most).with_message(what);
-        // The template is ours, so it parses.
-        if let Ok(style) = ProgressStyle::with_template("{msg} {bar:30} {pos}/{len}, {eta} left") {
-            bar.set_style(style);
-        }
-        Self(bar)
-    }
-
-    /// Shows the progress of `work` until it is done.
-    pub(super) async fn during<T>(self, progress: &Progress, work: impl Future<Output = T>) -> T {
-        let mut beats = tokio::time::interval(BEAT);
-        tokio::pin!(work);
-        loop {
-            tokio::select! {
-                done = &mut work => return done,
-                _ = beats.tick() => self.0.set_position(progress.count() as u64),
-            }
-        }
-    }
-}
-
-impl Drop for Bar {
-    fn drop(&mut self) {
-        self.0.finish_and_clear();
     }
 }
 
