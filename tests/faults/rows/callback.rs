@@ -9,22 +9,22 @@ use crate::{
 };
 
 pub(super) async fn down(on: On) -> Figures {
-    recovers(on, 503, 5.0).await
+    recovers(on, 503, 5.0, &[]).await
 }
 
 pub(super) async fn answers_500() -> Figures {
-    recovers(On::RabbitMq, 500, 5.0).await
+    recovers(On::RabbitMq, 500, 5.0, &[]).await
 }
 
-/// Longer than the longest delay level: every level is used.
+/// Longer than the longest delay level, so every level is used, and as long as an outcome is tried unless told otherwise.
 pub(super) async fn down_for_ten_minutes() -> Figures {
-    recovers(On::RabbitMq, 503, 600.0).await
+    recovers(On::RabbitMq, 503, 600.0, &[("CFR__PROFILES__DEFAULT__CALLBACK__MAX_AGE", "20m")]).await
 }
 
-async fn recovers(on: On, status: u16, seconds: f64) -> Figures {
+async fn recovers(on: On, status: u16, seconds: f64, changes: &[(&str, &str)]) -> Figures {
     let outside = Outside::start().await;
     outside.sink(status, 0);
-    let deployment = Deployment::start(on, &outside, 2, &[]).await;
+    let deployment = Deployment::start(on, &outside, 2, changes).await;
     let sent = load(&deployment, 500).send().await;
     pause(seconds).await;
     outside.sink(200, 0);
