@@ -11,7 +11,7 @@ use std::{
 
 use axum::{
     Json, Router,
-    extract::State,
+    extract::{Query, State},
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -94,10 +94,19 @@ struct Check {
     ok: bool,
 }
 
-async fn ready(State(health): State<Arc<Health>>) -> Response {
+/// What `/readyz` is asked with.
+#[derive(Deserialize)]
+struct Asked {
+    /// Not ready if any check fails, also one that only people care about.
+    #[serde(default)]
+    strict: Option<String>,
+}
+
+async fn ready(State(health): State<Arc<Health>>, Query(asked): Query<Asked>) -> Response {
+    let strict = asked.strict.is_some_and(|strict| strict != "0");
     let serving = Check { check: "not draining", ok: !health.draining.is_cancelled() };
     let queue = Check { check: "queue connected", ok: health.queue.is_connected() };
-    let ok = serving.ok && (queue.ok || health.duty == Duty::Ingress);
+    let ok = serving.ok && (queue.ok || (health.duty == Duty::Ingress && !strict));
     answer(ok, vec![serving, queue])
 }
 

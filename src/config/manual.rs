@@ -121,7 +121,7 @@ const HEAD: &str = "# Settings
 Made by `cfr config reference` from the types that read them; do not edit. `cfr config schema` prints the same as a JSON
 Schema. A file given by `--config` or `CFR_CONFIG` (TOML) lies over these defaults, and the environment over it. Durations
 are written like `250ms`, `10s`, `5m`. A list in the environment is written as in TOML: `[\"a\", \"b\"]`. In the names of
-variables `NAME` stands for a profile; the short names are those of the profile `default`.
+variables `KEY` stands for a key of a table, `NAME` for a profile; the short names are those of the profile `default`.
 ";
 
 /// One table for each section: its own keys first, then its sections.
@@ -160,7 +160,7 @@ fn rows(page: &mut String, path: &[String], key: &str, schema: &Value) {
         default => format!("`{}`", cell(&default.to_string())),
     };
     let meaning = cell(schema["description"].as_str().unwrap_or_default());
-    page.push_str(&format!("| `{key}` | {} | {default} | {} | {meaning} |\n", variables(&full), value(schema)));
+    page.push_str(&format!("| `{key}` | {} | {default} | {} | {meaning} |\n", named(&full, schema), value(schema)));
     // The keys of a list's or a table's entries: they have no variables of their own.
     let (entries, mark) = match (&schema["items"]["properties"], &schema["additionalProperties"]["properties"]) {
         (Value::Object(entries), _) => (entries, "[]."),
@@ -170,6 +170,14 @@ fn rows(page: &mut String, path: &[String], key: &str, schema: &Value) {
     for (entry, schema) in entries {
         let meaning = cell(schema["description"].as_str().unwrap_or_default());
         page.push_str(&format!("| `{key}{mark}{entry}` | | | {} | {meaning} |\n", value(schema)));
+    }
+}
+
+/// The variables of a key; a table has one for each of its own keys, unless those are tables again.
+fn named(path: &[&str], schema: &Value) -> String {
+    match &schema["additionalProperties"] {
+        Value::Object(entries) if entries.get("properties").is_none() => variables(&[path, &["KEY"]].concat()),
+        _ => variables(path),
     }
 }
 

@@ -122,6 +122,41 @@ pub fn span(span: Duration) -> String {
     }
 }
 
+/// The body as it is, but for the token that opens a customer's conversation: it is a secret, not somebody's words.
 fn revealed(body: &[u8]) -> Value {
-    serde_json::from_slice(body).unwrap_or_else(|_| String::from_utf8_lossy(body).into())
+    let Ok(mut body) = serde_json::from_slice(body) else { return String::from_utf8_lossy(body).into() };
+    hide_tokens(&mut body);
+    body
+}
+
+fn hide_tokens(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                match name.as_str() {
+                    "urlToken" | "url_token" if !value.is_null() => *value = json!("(hidden)"),
+                    _ => hide_tokens(value),
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(hide_tokens),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reveal_shows_words_and_no_token() {
+        for body in [
+            r#"{"lastMessage":"my words","urlToken":"opens-it"}"#,
+            r#"{"reply_to":{"url_token":"opens-it","text":null},"outcome":{"suggested_response":"my words"}}"#,
+            r#"{"reply_to":{"urlToken":"opens-it"},"words":["my words"]}"#,
+        ] {
+            let shown = revealed(body.as_bytes()).to_string();
+            assert!(shown.contains("my words") && !shown.contains("opens-it"), "{shown}");
+        }
+    }
 }

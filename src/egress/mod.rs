@@ -20,14 +20,15 @@ use url::{Host, Url};
 
 use allow_list::AllowList;
 
-/// What a profile allows its callbacks to reach.
+/// What a profile allows its callbacks, or a source of conversations, to reach.
 #[derive(Clone, Debug, Default, Deserialize, schemars::JsonSchema)]
 #[serde(default)]
 pub struct EgressConfig {
-    /// Hosts that a trigger's `callbackUrl` may name: exact, or `*.example.com` for every name below; each with an
-    /// optional `:port` (`:*` for any; the scheme's own otherwise). Empty: triggers may not name a callback.
+    /// Hosts that an address named by others (a trigger's `callbackUrl`, CXone's discovery) may have: exact, or
+    /// `*.example.com` for every name below; each with an optional `:port` (`:*` for any; the scheme's own otherwise). Empty:
+    /// none. Addresses in the settings need no entry.
     pub allow_hosts: Vec<String>,
-    /// Private networks that callbacks may reach all the same (in-cluster targets). Metadata addresses never.
+    /// Private networks that may be reached all the same (in-cluster targets). Metadata addresses never.
     #[schemars(with = "Vec<String>")]
     pub allow_private_cidrs: Vec<IpNet>,
     /// Permit `http://`.

@@ -115,6 +115,7 @@ pub(super) fn log_finished(envelope: &Envelope, record: &Record<'_>, end: Callba
     tracing::info!(
         event = "trigger_finished",
         trigger_id = %envelope.trigger_id,
+        trace_id = envelope.traceparent.as_deref().and_then(|parent| parent.split('-').nth(1)),
         profile = %envelope.profile,
         status = record.status.as_str(),
         error = record.error,

@@ -64,6 +64,8 @@ async fn an_ingress_without_its_broker_is_ready_and_not_started_and_a_worker_is_
         assert_eq!(status("/healthz").await, 200);
         assert_eq!(status("/startupz").await, 503);
         assert_eq!(status("/readyz").await, ready, "{role:?}");
+        assert_eq!(status("/readyz?strict=0").await, ready, "{role:?}");
+        assert_eq!(status("/readyz?strict=1").await, 503, "{role:?}");
         shutdown.drain.cancel();
         tokio::time::timeout(Duration::from_secs(60), running.ended()).await.unwrap().unwrap();
     }
