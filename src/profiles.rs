@@ -26,6 +26,12 @@ impl<P> Profiles<P> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).values().any(|profile| condition(profile))
     }
 
+    /// The names of those that meet the condition.
+    pub fn names(&self, condition: impl Fn(&P) -> bool) -> Vec<String> {
+        let profiles = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        profiles.iter().filter(|(_, profile)| condition(profile)).map(|(name, _)| name.clone()).collect()
+    }
+
     /// Takes the bots that changed, and forgets those that are not among `names`.
     pub fn replace(&self, changed: HashMap<String, Arc<P>>, names: &[&str]) {
         let mut profiles = self.0.write().unwrap_or_else(PoisonError::into_inner);

@@ -30,7 +30,7 @@ use crate::{
     llm::Breakers,
     metrics::Metrics,
     otlp::Traces,
-    queue::{self, Limits, Queue, notice::Topic},
+    queue::{self, Limits, Queue},
     shutdown::Shutdown,
     telemetry,
     time::EpochMs,
@@ -175,12 +175,9 @@ async fn assemble(config: &Config, role: Role, shutdown: Shutdown) -> anyhow::Re
         let since = EpochMs::from(SystemTime::now()).minus(config.ingress.known_for);
         let accepted = queue.accepted_since(since).await.unwrap_or_default();
         let ingress = Ingress::new(&config.ingress, profiles, queue.publisher(), accepted, Arc::clone(&metrics));
-        let ingress = ingress.with_notices(queue.notices());
-        let ingress = match answers(config, &queue, &shutdown, &metrics) {
-            Some(answers) => ingress.with_answers(answers),
-            None => ingress,
-        };
-        let ingress = Arc::new(ingress.traced(traces.tracer()));
+        let answers = Answers::new(config.ingress.answers, shutdown.drain.clone(), Arc::clone(&metrics));
+        let ingress = ingress.with_notices(queue.notices()).with_answers(answers).traced(traces.tracer());
+        let ingress = Arc::new(ingress);
         doors.ingress = Some(Arc::clone(&ingress));
         services.ingress(listener, tls, config, ingress);
     }
@@ -226,24 +223,6 @@ pub async fn serve_console(
     let address = listener.local_addr()?;
     let router = console::router(console);
     Ok((address, http_server::serve_tls(listener, tls, router, console::LIMITS, shutdown)))
-}
-
-/// What is known of the triggers that may be asked for; nothing where no profile lets them be.
-fn answers(
-    config: &Config,
-    queue: &Arc<dyn Queue>,
-    shutdown: &Shutdown,
-    metrics: &Arc<Metrics>,
-) -> Option<Arc<Answers>> {
-    let asked = config.profiles.iter().filter(|(_, profile)| profile.poll).map(|(name, _)| name.clone());
-    let profiles: Vec<_> = asked.collect();
-    if profiles.is_empty() {
-        return None;
-    }
-    let answers = Answers::new(config.ingress.answers, profiles, shutdown.drain.clone(), Arc::clone(metrics));
-    // It ends when the queue is closed.
-    tokio::spawn(Arc::clone(&answers).listen(queue.notices().subscribe(&[Topic::Outcome])));
-    Some(answers)
 }
 
 async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {

@@ -143,7 +143,8 @@ pub(super) fn ingress_profile(name: &str, profile: &config::Profile) -> anyhow::
     let (threshold, deadline) = (profile.threshold, profile.deadline);
     let rate = profile.webhook.rate.map(ingress::Rate::new);
     let demands = callback::Demands::of(&profile.callback);
-    Ok(ingress::Profile { verifier, threshold, deadline, egress, rate, supersede: profile.supersede, demands })
+    let (supersede, poll) = (profile.supersede, profile.poll);
+    Ok(ingress::Profile { verifier, threshold, deadline, egress, rate, supersede, poll, demands })
 }
 
 /// What a worker knows of each profile, by name.

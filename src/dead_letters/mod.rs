@@ -166,13 +166,14 @@ impl Walk<'_> {
             if taken.is_empty() {
                 return Ok(());
             }
-            seen += taken.len();
             for letter in taken {
                 if done.ids.len() + done.doubled.len() >= self.order.limit || self.order.stop.is_cancelled() {
                     return Ok(());
                 }
                 let envelope = &letter.message().envelope;
+                // What died again at once can lie before what was there: it is held until the end, and counts for nothing.
                 let again = sent.contains(&(envelope.trigger_id, envelope.replay));
+                seen += usize::from(!again);
                 if again || !self.order.filter.fits(letter.reason, envelope) {
                     passed_over.push(letter);
                     continue;

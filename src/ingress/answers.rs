@@ -3,7 +3,7 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
     time::Duration,
 };
 
@@ -65,7 +65,8 @@ pub(super) enum Progressed {
 /// What is known of triggers.
 pub struct Answers {
     limits: AnswerLimits,
-    profiles: Vec<String>,
+    /// Only ever longer: what is known is kept by its place in this list.
+    profiles: RwLock<Vec<String>>,
     known: Mutex<Known>,
     places: Semaphore,
     draining: CancellationToken,
@@ -90,16 +91,21 @@ struct Entry {
 }
 
 impl Answers {
-    /// Knows nothing yet. `profiles` are those whose outcomes may be asked for; once `draining`, nobody is kept waiting.
+    /// Knows nothing yet, and of no profile. Once `draining`, nobody is kept waiting.
     #[must_use]
-    pub fn new(
-        limits: AnswerLimits,
-        profiles: Vec<String>,
-        draining: CancellationToken,
-        metrics: Arc<Metrics>,
-    ) -> Arc<Self> {
+    pub fn new(limits: AnswerLimits, draining: CancellationToken, metrics: Arc<Metrics>) -> Arc<Self> {
         let places = Semaphore::new(limits.held.min(Semaphore::MAX_PERMITS));
-        Arc::new(Self { limits, profiles, known: Mutex::default(), places, draining, metrics })
+        Arc::new(Self { limits, profiles: RwLock::default(), known: Mutex::default(), places, draining, metrics })
+    }
+
+    /// Lets the outcomes of these profiles be asked for.
+    pub(super) fn admit(&self, names: Vec<String>) {
+        let mut profiles = self.profiles.write().unwrap_or_else(PoisonError::into_inner);
+        for name in names {
+            if !profiles.contains(&name) {
+                profiles.push(name);
+            }
+        }
     }
 
     /// Listens to what workers tell, until the queue is closed.
@@ -111,7 +117,8 @@ impl Answers {
 
     /// The trigger, if its profile lets it be asked for.
     pub(super) fn asked(&self, profile: &str, id: TriggerId) -> Option<Asked> {
-        let profile = self.profiles.iter().position(|known| known == profile)?;
+        let profiles = self.profiles.read().unwrap_or_else(PoisonError::into_inner);
+        let profile = profiles.iter().position(|known| known == profile)?;
         Some(Asked { profile, id })
     }
 

@@ -10,7 +10,15 @@ mod rate;
 mod signed;
 mod triggers;
 
-use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use axum::{
     Router,
@@ -24,7 +32,10 @@ use crate::{
     http_server::{Limits, TlsFiles},
     metrics::Metrics,
     profiles::Profiles,
-    queue::{Publisher, notice::Notices},
+    queue::{
+        Publisher,
+        notice::{Notices, Topic},
+    },
     signature::Verifier,
     telemetry::spans::Tracer,
     time::EpochMs,
@@ -80,6 +91,8 @@ pub struct Profile {
     pub rate: Option<Rate>,
     /// Workers are told of its triggers, so that they give up older ones of the same conversation.
     pub supersede: bool,
+    /// Its outcomes can be waited for and asked for.
+    pub poll: bool,
     /// What its triggers must tell, so that they can be answered.
     pub demands: Demands,
 }
@@ -91,6 +104,8 @@ pub struct Ingress {
     known: KnownTriggers,
     answers: Option<Arc<Answers>>,
     notices: Option<Arc<dyn Notices>>,
+    /// True once it hears of outcomes.
+    hearing: AtomicBool,
     metrics: Arc<Metrics>,
     tracer: Tracer,
     max_body: usize,
@@ -113,6 +128,7 @@ impl Ingress {
             known: KnownTriggers::new(config.known_for, config.known_most, accepted),
             answers: None,
             notices: None,
+            hearing: AtomicBool::new(false),
             metrics,
             tracer: Tracer::default(),
             max_body: config.max_body,
@@ -127,11 +143,27 @@ impl Ingress {
         self
     }
 
-    /// Lets requests wait for outcomes, and ask for them.
+    /// Lets requests wait for outcomes, and ask for them, where a profile wants it. Has to be called within a tokio runtime,
+    /// after [`Ingress::with_notices`].
     #[must_use]
     pub fn with_answers(mut self, answers: Arc<Answers>) -> Self {
         self.answers = Some(answers);
+        self.admit_askers();
         self
+    }
+
+    /// Lets the outcomes be asked for of all profiles that want it, and begins to hear of them, once, when one does.
+    fn admit_askers(&self) {
+        let (Some(answers), Some(notices)) = (&self.answers, &self.notices) else { return };
+        let names = self.profiles.names(|profile| profile.poll);
+        if names.is_empty() {
+            return;
+        }
+        answers.admit(names);
+        if !self.hearing.swap(true, Ordering::Relaxed) {
+            // It ends when the queue is closed.
+            tokio::spawn(Arc::clone(answers).listen(notices.subscribe(&[Topic::Outcome])));
+        }
     }
 }
 
@@ -149,13 +181,15 @@ impl Ingress {
 
     /// Where is known how far that trigger is, if its bot's triggers may be asked for.
     fn asked(&self, profile: &str, id: TriggerId) -> Option<(&Arc<Answers>, Asked)> {
-        let answers = self.answers.as_ref()?;
+        let answers = self.answers.as_ref().filter(|_| self.profile(profile).is_some_and(|profile| profile.poll))?;
         Some((answers, answers.asked(profile, id)?))
     }
 
     /// Takes the bots that changed, and forgets those that are not among `names`.
+    /// Has to be called within a tokio runtime.
     pub fn replace_profiles(&self, changed: HashMap<String, Arc<Profile>>, names: &[&str]) {
         self.profiles.replace(changed, names);
+        self.admit_askers();
     }
 }
 

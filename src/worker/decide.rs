@@ -2,14 +2,13 @@
 
 use std::{
     panic::AssertUnwindSafe,
-    sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use futures_util::FutureExt;
 
 use super::{
-    Profile, Worker,
+    Worker,
     decided::Decided,
     disposition::{OwnFailure, own_failure},
     late, progress,
@@ -20,7 +19,7 @@ use crate::{
     message::{Disposition, ENVELOPE_VERSION, Envelope, Lane, Message, Reason, Try},
     metrics::labels::OutcomeStatus,
     outcome::Status,
-    queue::{Delivery, QueueError},
+    queue::{Delivery, QueueError, Settled},
     telemetry::{
         names,
         spans::{self, KeyValue, Span, SpanKind},
@@ -31,6 +30,8 @@ use crate::{
 
 /// Before an outcome whose storing failed is stored again: whatever refused it needs a moment.
 const PAUSE: Duration = Duration::from_secs(1);
+/// Before a trigger whose profile is not known is looked at again; a delay level of the lane.
+const PROFILE_COMES: Duration = Duration::from_secs(5);
 
 /// Decides one trigger and stores its outcome.
 pub(super) async fn decide(worker: &Worker, mut delivery: Delivery) {
@@ -42,7 +43,10 @@ pub(super) async fn decide(worker: &Worker, mut delivery: Delivery) {
     if let Some(decided) = worker.decided.get(envelope) {
         return settle_decided(worker, delivery, decided).await;
     }
-    let Some((profile, trigger)) = understood(worker, &delivery.message) else {
+    let Some(profile) = worker.profile(&envelope.profile) else {
+        return without_profile(delivery).await;
+    };
+    let Some(trigger) = understood(&delivery.message) else {
         return to_late(delivery, Reason::Unreadable).await;
     };
     let now = worker.skew.corrected(SystemTime::now().into(), envelope.accepted_at, &worker.metrics);
@@ -83,7 +87,13 @@ pub(super) async fn decide(worker: &Worker, mut delivery: Delivery) {
 /// A trigger that was decided here already: its outcome is stored again, or the leftover is dropped.
 pub(super) async fn settle_decided(worker: &Worker, delivery: Delivery, decided: Decided) {
     match decided {
-        Decided::Stored => settle(delivery, Disposition::Ack).await,
+        Decided::Stored(outcome) => {
+            // Whoever sends a trigger again, after a restart of the ingress for instance, still waits for its outcome.
+            if let Some(outcome) = outcome {
+                progress::done(worker, &outcome);
+            }
+            settle(delivery, Disposition::Ack).await;
+        }
         Decided::Unconfirmed(outcome) => {
             tokio::time::sleep(PAUSE).await;
             store(worker, delivery, *outcome).await;
@@ -91,13 +101,22 @@ pub(super) async fn settle_decided(worker: &Worker, delivery: Delivery, decided:
     }
 }
 
-/// The trigger, if this program knows its version, its profile and its form.
-fn understood(worker: &Worker, message: &Message) -> Option<(Arc<Profile>, Trigger)> {
+/// While settings are rolled out another worker may know the profile, or this one soon. After the deadline it is late.
+async fn without_profile(mut delivery: Delivery) {
+    let soon = EpochMs::from(SystemTime::now()).plus(PROFILE_COMES);
+    if soon >= delivery.message.envelope.deadline {
+        return to_late(delivery, Reason::Unreadable).await;
+    }
+    note(&mut delivery, Lane::Work, "unknown_profile", PROFILE_COMES);
+    settle(delivery, Disposition::Retry { after: PROFILE_COMES }).await;
+}
+
+/// The trigger, if this program knows its version and its form.
+fn understood(message: &Message) -> Option<Trigger> {
     let envelope = &message.envelope;
     if envelope.version != ENVELOPE_VERSION {
         return None;
     }
-    let profile = worker.profile(&envelope.profile)?;
     let body = TriggerBody::parse(&message.body).ok()?;
     let trigger = Trigger {
         id: envelope.trigger_id,
@@ -106,7 +125,7 @@ fn understood(worker: &Worker, message: &Message) -> Option<(Arc<Profile>, Trigg
         deadline: envelope.deadline,
         body,
     };
-    Some((profile, trigger))
+    Some(trigger)
 }
 
 /// Stores a decided outcome and forgets the trigger. Until that is certain, the outcome is kept for the redelivery.
@@ -120,8 +139,9 @@ pub(super) async fn store(worker: &Worker, delivery: Delivery, mut outcome: Froz
     match stored {
         Ok(_) => {
             progress::done(worker, &outcome);
-            worker.decided.keep(&trigger, Decided::Stored);
             worker.metrics.outcomes.get(OutcomeStatus::Stored(outcome.status)).inc();
+            let kept = worker.is_only_asked_for(&trigger.profile).then(|| Box::new(Frozen { told: None, ..outcome }));
+            worker.decided.keep(&trigger, Decided::Stored(kept));
         }
         Err(error) => {
             log_failure(&trigger, &error);
@@ -164,7 +184,7 @@ async fn try_again(mut delivery: Delivery) {
     let wait = if let OwnFailure::Retry { after } = next { after } else { Duration::ZERO };
     note(&mut delivery, Lane::Work, "panic", wait);
     match next {
-        OwnFailure::Retry { after } => settle(delivery, Disposition::Retry { after }).await,
+        OwnFailure::Retry { after } => _ = settle(delivery, Disposition::Retry { after }).await,
         OwnFailure::GiveUp => to_late(delivery, Reason::Exhausted).await,
     }
 }
@@ -176,11 +196,15 @@ pub(super) fn note(delivery: &mut Delivery, lane: Lane, ended: &'static str, wai
     envelope.tries.note(Try { at, lane, number, ended: ended.into(), wait });
 }
 
-/// Settles a delivery. If that fails nothing is lost: the message comes back.
-pub(super) async fn settle(delivery: Delivery, disposition: Disposition) {
+/// Settles a delivery; true if that is certain. If it fails nothing is lost: the message comes back.
+pub(super) async fn settle(delivery: Delivery, disposition: Disposition) -> bool {
     let envelope = delivery.message.envelope.clone();
-    if let Err(error) = delivery.settle(disposition).await {
-        log_failure(&envelope, &error);
+    match delivery.settle(disposition).await {
+        Ok(settled) => settled == Settled::Done,
+        Err(error) => {
+            log_failure(&envelope, &error);
+            false
+        }
     }
 }
 

@@ -8,20 +8,23 @@ use std::{
 use super::record::Frozen;
 use crate::{message::Envelope, trigger::TriggerId};
 
-/// How many are kept. More than the work slots of a worker many times over; about 2 KiB each.
+/// How many of each kind are kept, the oldest forgotten first. More than the work slots of a worker many times over; about
+/// 2 KiB each where the outcome is kept.
 const MOST: usize = 4096;
 
 /// A trigger in one of its lives: a replay is decided anew.
 type Key = (TriggerId, u32);
 
-/// Decided outcomes by trigger, the oldest forgotten first.
+/// Decided outcomes by trigger.
 #[derive(Default)]
 pub(super) struct DecidedOutcomes(Mutex<Kept>);
 
 #[derive(Default)]
 struct Kept {
     outcomes: HashMap<Key, Decided>,
-    order: VecDeque<Key>,
+    // Apart, so that however many are stored none is forgotten that is not. A key that changed its kind is in both.
+    unconfirmed: VecDeque<Key>,
+    stored: VecDeque<Key>,
 }
 
 /// What is known of a trigger that was decided here.
@@ -29,8 +32,8 @@ struct Kept {
 pub(super) enum Decided {
     /// Its outcome may be stored or not: these bytes are to be stored again.
     Unconfirmed(Box<Frozen>),
-    /// Its outcome is stored: whatever comes back is a leftover.
-    Stored,
+    /// Its outcome is stored: whatever comes back is a leftover. With the outcome, where nobody else will tell it.
+    Stored(Option<Box<Frozen>>),
 }
 
 impl DecidedOutcomes {
@@ -40,14 +43,10 @@ impl DecidedOutcomes {
 
     pub(super) fn keep(&self, trigger: &Envelope, decided: Decided) {
         let mut kept = self.lock();
-        let key = key(trigger);
-        if kept.outcomes.insert(key, decided).is_none() {
-            kept.order.push_back(key);
-        }
-        if kept.order.len() > MOST
-            && let Some(oldest) = kept.order.pop_front()
-        {
-            kept.outcomes.remove(&oldest);
+        let (key, stored) = (key(trigger), decided.is_stored());
+        let before = kept.outcomes.insert(key, decided);
+        if before.is_none_or(|before| before.is_stored() != stored) {
+            kept.remember(key, stored);
         }
     }
 
@@ -56,6 +55,59 @@ impl DecidedOutcomes {
     }
 }
 
+impl Kept {
+    fn remember(&mut self, key: Key, stored: bool) {
+        let order = if stored { &mut self.stored } else { &mut self.unconfirmed };
+        order.push_back(key);
+        if order.len() > MOST
+            && let Some(oldest) = order.pop_front()
+            && self.outcomes.get(&oldest).is_some_and(|decided| decided.is_stored() == stored)
+        {
+            self.outcomes.remove(&oldest);
+        }
+    }
+}
+
+impl Decided {
+    fn is_stored(&self) -> bool {
+        matches!(self, Self::Stored(_))
+    }
+}
+
 fn key(trigger: &Envelope) -> Key {
     (trigger.trigger_id, trigger.replay)
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::{message::Message, outcome::Status, time::EpochMs};
+
+    fn trigger(number: u128) -> Envelope {
+        Envelope::first(TriggerId(Uuid::from_u128(number)), "default", "c", "u", EpochMs(0), EpochMs(1))
+    }
+
+    fn unconfirmed(number: u128) -> Decided {
+        let message = Message { envelope: trigger(number), body: Bytes::new() };
+        Decided::Unconfirmed(Box::new(Frozen { status: Status::Success, message, told: None }))
+    }
+
+    #[test]
+    fn what_is_perhaps_not_stored_is_not_forgotten_for_what_is() {
+        let decided = DecidedOutcomes::default();
+        decided.keep(&trigger(0), unconfirmed(0));
+        for number in 1..=MOST as u128 + 1 {
+            decided.keep(&trigger(number), Decided::Stored(None));
+        }
+        assert!(matches!(decided.get(&trigger(0)), Some(Decided::Unconfirmed(_))));
+        assert!(decided.get(&trigger(1)).is_none(), "the oldest of those that are stored");
+        assert!(matches!(decided.get(&trigger(2)), Some(Decided::Stored(None))));
+        decided.keep(&trigger(0), Decided::Stored(None));
+        assert!(matches!(decided.get(&trigger(0)), Some(Decided::Stored(None))));
+        let kept = decided.lock();
+        assert_eq!((kept.outcomes.len(), kept.stored.len(), kept.unconfirmed.len()), (MOST, MOST, 1));
+    }
 }

@@ -11,7 +11,8 @@ use tokio::time::Instant;
 
 use super::{
     Profile, Worker, decide,
-    disposition::{Until, after_callback},
+    disposition::{Until, after_callback, without_profile},
+    posted::Known,
     record::Record,
 };
 use crate::{
@@ -25,16 +26,23 @@ use crate::{
 
 /// Posts one outcome once and settles its delivery by the answer.
 pub(super) async fn deliver(worker: &Worker, mut delivery: Delivery) {
-    let message = delivery.message.clone();
-    let known = worker.profile(&message.envelope.profile).zip(serde_json::from_slice::<Record<'_>>(&message.body).ok());
-    let Some((profile, record)) = known else {
-        return decide::settle(delivery, Disposition::DeadLetter { reason: Reason::Unreadable }).await;
-    };
     // A worker that was frozen may hold a message that another one has posted meanwhile.
     if !delivery.is_live() {
         return;
     }
+    let message = delivery.message.clone();
+    match worker.posted.get(&message.envelope) {
+        Some(Known::Unsettled(disposition)) => return settle(worker, delivery, disposition).await,
+        Some(Known::Leftover) => return settle(worker, delivery, Disposition::Ack).await,
+        None => {}
+    }
     let now = || EpochMs::from(SystemTime::now());
+    let Ok(record) = serde_json::from_slice::<Record<'_>>(&message.body) else {
+        return settle(worker, delivery, Disposition::DeadLetter { reason: Reason::Unreadable }).await;
+    };
+    let Some(profile) = worker.profile(&message.envelope.profile) else {
+        return settle(worker, delivery, without_profile(&message.envelope, now())).await;
+    };
     let longest_life = profile.callback.as_ref().and_then(|callback| callback.longest_life());
     let until = Until::of(&message.envelope, profile.callback_max_age, longest_life);
     let disposition = if until.is_over(now()) {
@@ -51,10 +59,19 @@ pub(super) async fn deliver(worker: &Worker, mut delivery: Delivery) {
         worker.tell_tried(&message.envelope, &result, took, end(&disposition));
         disposition
     };
+    worker.posted.keep(&message.envelope, &disposition);
     if let Some(end) = end(&disposition) {
         finish(worker, &message.envelope, &record, end, now());
     }
-    decide::settle(delivery, disposition).await;
+    settle(worker, delivery, disposition).await;
+}
+
+/// Settles the delivery of an outcome; what is certainly settled is remembered as that.
+async fn settle(worker: &Worker, delivery: Delivery, disposition: Disposition) {
+    let envelope = delivery.message.envelope.clone();
+    if decide::settle(delivery, disposition).await {
+        worker.posted.settled(&envelope);
+    }
 }
 
 /// One try. A panic counts as a failure that may heal, so that it is neither repeated at once nor for ever.

@@ -66,6 +66,19 @@ pub(super) fn after_callback(
     Disposition::Retry { after }
 }
 
+/// How long an outcome waits for a worker that knows its profile.
+const PROFILE_COMES: Duration = Duration::from_secs(10 * 60);
+
+/// What becomes of an outcome whose profile this worker does not know: while settings are rolled out another worker may,
+/// or this one soon.
+pub(super) fn without_profile(outcome: &Envelope, now: EpochMs) -> Disposition {
+    let stored = outcome.stored_at.unwrap_or(outcome.accepted_at);
+    if now > stored.plus(PROFILE_COMES) {
+        return Disposition::DeadLetter { reason: Reason::Unreadable };
+    }
+    Disposition::Retry { after: back_off(outcome.attempt) }
+}
+
 /// The delay levels of the outcome lane, one after the other, the last one again and again.
 fn back_off(attempt: u32) -> Duration {
     let levels = crate::message::Lane::Outcome.delays();

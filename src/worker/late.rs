@@ -31,7 +31,7 @@ pub(super) async fn answer(worker: &Worker, delivery: Delivery) {
     });
     match outcome {
         Some(outcome) => decide::store(worker, delivery, outcome).await,
-        None => decide::settle(delivery, Disposition::DeadLetter { reason: Reason::Unreadable }).await,
+        None => _ = decide::settle(delivery, Disposition::DeadLetter { reason: Reason::Unreadable }).await,
     }
 }
 

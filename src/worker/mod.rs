@@ -11,6 +11,7 @@ pub mod fuzz;
 mod lane;
 mod late;
 mod newer;
+mod posted;
 mod progress;
 mod record;
 mod skew;
@@ -52,7 +53,7 @@ use crate::{
     trigger::TriggerBody,
 };
 
-use self::{decided::DecidedOutcomes, newer::NewerTriggers, skew::Skew};
+use self::{decided::DecidedOutcomes, newer::NewerTriggers, posted::PostedOutcomes, skew::Skew};
 
 /// Settings of the worker.
 #[derive(Clone, Debug, Deserialize, schemars::JsonSchema)]
@@ -116,6 +117,7 @@ pub struct Worker {
     profiles: Profiles<Profile>,
     metrics: Arc<Metrics>,
     decided: DecidedOutcomes,
+    posted: PostedOutcomes,
     tracer: Tracer,
     skew: Skew,
     teller: Option<Teller>,
@@ -133,6 +135,7 @@ impl Worker {
             profiles: Profiles::new(profiles),
             metrics,
             decided: DecidedOutcomes::default(),
+            posted: PostedOutcomes::default(),
             tracer: Tracer::default(),
             skew: Skew::default(),
             teller: None,
@@ -177,6 +180,11 @@ impl Worker {
     /// The bot of that name, as it is now: whoever holds it finishes with it, whatever a reload brings.
     fn profile(&self, name: &str) -> Option<Arc<Profile>> {
         self.profiles.get(name)
+    }
+
+    /// True for a bot whose outcomes are posted to nobody, and reach whoever asks for them.
+    fn is_only_asked_for(&self, name: &str) -> bool {
+        self.profile(name).is_some_and(|profile| profile.poll && profile.callback.is_none())
     }
 
     /// Takes the bots that changed, and forgets those that are not among `names`.

@@ -4,7 +4,7 @@
 //! older trigger as well, and one that is being decided already goes on.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -18,7 +18,7 @@ use crate::{
 
 /// The longest deadline: no trigger waits longer.
 const KEPT: Duration = Duration::from_secs(300);
-/// How many conversations are remembered; about 100 bytes each.
+/// How many triggers are remembered; about 150 bytes each.
 const MOST: usize = 100_000;
 
 /// The newest trigger of each conversation that went on lately.
@@ -28,6 +28,8 @@ pub(super) struct NewerTriggers(Mutex<Known>);
 #[derive(Default)]
 struct Known {
     newest: HashMap<ConversationKey, (EpochMs, TriggerId)>,
+    /// A trigger that is accepted again, by another ingress or after a restart, is not newer for that.
+    seen: HashSet<TriggerId>,
     order: VecDeque<NewerTrigger>,
 }
 
@@ -43,6 +45,9 @@ impl NewerTriggers {
 
     fn note(&self, newer: NewerTrigger) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !known.seen.insert(newer.trigger_id) {
+            return;
+        }
         let newest = (newer.accepted_at, newer.trigger_id);
         let kept = known.newest.entry(newer.conversation).or_insert(newest);
         *kept = (*kept).max(newest);
@@ -68,6 +73,7 @@ impl Known {
                 return;
             }
             self.order.pop_front();
+            self.seen.remove(&oldest.trigger_id);
             if self.newest.get(&oldest.conversation) == Some(&(oldest.accepted_at, oldest.trigger_id)) {
                 self.newest.remove(&oldest.conversation);
             }
@@ -111,12 +117,22 @@ mod tests {
     }
 
     #[test]
+    fn a_trigger_that_is_accepted_again_is_no_newer_than_it_was() {
+        let known = NewerTriggers::default();
+        known.note(newer(1, "c", 1_000));
+        known.note(newer(2, "c", 2_000));
+        known.note(newer(1, "c", 3_000));
+        assert!(!known.supersede(&trigger(2, 2_000)));
+        assert!(known.supersede(&trigger(1, 1_000)));
+    }
+
+    #[test]
     fn what_is_older_than_every_deadline_is_forgotten() {
         let known = NewerTriggers::default();
         known.note(newer(1, "c", 1_000));
         known.note(newer(2, "other", 302_000));
         assert!(!known.supersede(&trigger(3, 0)));
         let known = known.0.lock().unwrap();
-        assert_eq!((known.newest.len(), known.order.len()), (1, 1));
+        assert_eq!((known.newest.len(), known.order.len(), known.seen.len()), (1, 1, 1));
     }
 }

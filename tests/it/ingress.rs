@@ -77,6 +77,7 @@ fn profile(scheme: Scheme) -> Profile {
         egress: Egress::new(&EgressConfig { allow_hosts, ..EgressConfig::default() }, None).unwrap(),
         rate: None,
         supersede: false,
+        poll: false,
         demands: Demands::default(),
     }
 }

@@ -46,6 +46,7 @@ mod rules;
 mod series;
 mod sessions;
 mod settings;
+mod settling;
 mod signature_vectors;
 mod signatures;
 mod signing;

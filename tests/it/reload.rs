@@ -168,12 +168,15 @@ async fn changed_intents_decide_and_wrong_settings_change_nothing() {
 
 /// Posts a trigger to a profile, signed with this secret; what it is answered.
 async fn posted(app: &Reloading, profile: &str, secret: &str) -> u16 {
+    request(app, profile, secret).send().await.unwrap().status().as_u16()
+}
+
+fn request(app: &Reloading, profile: &str, secret: &str) -> reqwest::RequestBuilder {
     let url = format!("http://{}/webhook/cognigy/fallback/{profile}", app.running.webhook.unwrap());
     let (body, now) = (trigger().to_string(), SystemTime::now().into());
     let headers = request_headers(Scheme::HexBody, &Secret::new(secret), "", now, body.as_bytes()).unwrap();
     let request = client().post(url).header("content-type", "application/json").body(body);
-    let request = headers.into_iter().fold(request, |request, (name, value)| request.header(name, value));
-    request.send().await.unwrap().status().as_u16()
+    headers.into_iter().fold(request, |request, (name, value)| request.header(name, value))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -215,12 +218,17 @@ async fn an_untouched_profile_keeps_its_state_and_a_new_one_is_served() {
     while status().await != 429 {}
     let sales = format!(
         "{settings}[profiles.sales]\n[profiles.sales.webhook]\nsecrets = [\"{WEBHOOK_SECRET}\"]\n\
-         [profiles.sales.callback]\nmode = \"none\"\n[profiles.sales.llm]\nbase_url = \"http://127.0.0.1:1\"\napi_key = \"k\"\n\
-         [profiles.sales.history]\nprovider = \"inline\"\n[templates]\n"
+         [profiles.sales.callback]\nmode = \"none\"\n[profiles.sales.llm]\nbase_url = \"{}\"\napi_key = \"k\"\n\
+         [profiles.sales.history]\nprovider = \"inline\"\n[templates]\n",
+        app.world.llm.url("")
     );
     fs::write(app.path("config.toml"), sales).unwrap();
     write_templates(&app.path("templates/default"), "");
     while posted(&app, "sales", WEBHOOK_SECRET).await != 202 {}
+    // Its outcomes are posted to nobody: whoever waits gets them, though no profile of the start was of this kind.
+    let held = request(&app, "sales", WEBHOOK_SECRET).header("prefer", "wait=20").send().await.unwrap();
+    assert_eq!(held.status(), 200);
+    assert_eq!(held.json::<Value>().await.unwrap()["status"], "success");
     app.stop().await;
 }
 

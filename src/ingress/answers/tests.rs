@@ -10,7 +10,9 @@ const DEADLINE: Duration = Duration::from_secs(30);
 fn answers(most: usize, bytes: usize, held: usize) -> Arc<Answers> {
     let limits = AnswerLimits { kept_for: Duration::from_secs(600), most, bytes, held };
     let metrics = Arc::new(Metrics::new("ingress").unwrap());
-    Answers::new(limits, vec!["default".to_owned(), "sales".to_owned()], CancellationToken::new(), metrics)
+    let answers = Answers::new(limits, CancellationToken::new(), metrics);
+    answers.admit(vec!["default".to_owned(), "sales".to_owned()]);
+    answers
 }
 
 impl Answers {

@@ -8,6 +8,8 @@ use lapin::{
     types::{FieldTable, ShortString},
 };
 
+use tokio::runtime::Handle;
+
 use crate::queue::QueueError;
 
 /// Limit of a call that the broker answers at once when it is well.
@@ -83,10 +85,21 @@ pub(super) async fn consume(
     tag: ShortString,
     options: BasicConsumeOptions,
 ) -> Result<Consumer, Fault> {
+    let mut unused = Unused(Some(channel.clone()));
     let consuming = channel.basic_consume(queue, tag, options, FieldTable::default());
-    let begun = bounded("basic.consume", CALL, consuming).await;
-    if begun.is_err() {
-        let _ = bounded("channel.close", FAREWELL, channel.close(200, "not needed any more".into())).await;
+    let begun = bounded("basic.consume", CALL, consuming).await?;
+    unused.0 = None;
+    Ok(begun)
+}
+
+/// A channel that is closed when it is dropped: also when nobody waits for the consumer any more, as at a stop.
+struct Unused(Option<Channel>);
+
+impl Drop for Unused {
+    fn drop(&mut self) {
+        let (Some(channel), Ok(runtime)) = (self.0.take(), Handle::try_current()) else { return };
+        runtime.spawn(async move {
+            let _ = bounded("channel.close", FAREWELL, channel.close(200, "not needed any more".into())).await;
+        });
     }
-    begun
 }

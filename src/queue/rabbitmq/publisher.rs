@@ -30,8 +30,9 @@ const MANY: usize = 64;
 
 /// Waits between tries of [`Outbox::store_patiently`].
 const PATIENT_WAIT: Duration = Duration::from_millis(500);
-/// How long work in progress waits for a broker that certainly did not store its result.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long work in progress waits for a broker that certainly did not store its result: nothing else could use its slot
+/// meanwhile. Less than the half hour after which the broker takes a delivery back by itself.
+const PATIENCE: Duration = Duration::from_secs(10 * 60);
 
 /// Starts `count` writers, at least one.
 pub(super) fn writers(writer: &Arc<Writer>, count: usize) -> Vec<mpsc::Sender<Waiting>> {

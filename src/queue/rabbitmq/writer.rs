@@ -102,7 +102,10 @@ impl Writer {
                     doubted = doubt(&mut ended, !flights.is_empty());
                     let trusted = !doubted && ended.iter().all(|ended| ended.published != Published::Timeout);
                     self.tell(ended);
-                    if !trusted { break }
+                    if !trusted {
+                        doubted = true;
+                        break;
+                    }
                     if flights.is_empty() { return lease.done() }
                 }
             }
@@ -143,7 +146,12 @@ impl Writer {
                 self.pulse.doubt_topology();
                 (Published::Returned, Err(QueueError::Refused { reason: "unroutable", retry_after: None }))
             }
-            Ok(Ok(Confirmation::Nack(_))) => unknown(Published::Nacked, "the broker did not take it"),
+            // A refusal can bring the returned message of another one, too.
+            Ok(Ok(Confirmation::Nack(Some(_)))) => {
+                self.pulse.doubt_topology();
+                unknown(Published::Returned, "the broker did not take it, and returned another one beside it")
+            }
+            Ok(Ok(Confirmation::Nack(None))) => unknown(Published::Nacked, "the broker did not take it"),
             Ok(Ok(Confirmation::NotRequested)) => unknown(Published::Timeout, "the channel does not confirm"),
             Ok(Err(error)) => {
                 let fault = Fault::Refused(error);
@@ -191,11 +199,12 @@ async fn ended(flights: &mut (impl Stream<Item = Ended> + Unpin)) -> Vec<Ended> 
     ended
 }
 
-/// Whether these, which ended together, and those that are still on their way are uncertain: they are if one of them
-/// brought a returned message, unless it was alone.
+/// Whether these, which ended together, and those that are still on their way are uncertain, unless one was alone: they
+/// are if one of them brought a returned message; or was given up, because what would have been told to it then nobody
+/// hears.
 fn doubt(ended: &mut [Ended], others: bool) -> bool {
-    let returned = ended.iter().any(|ended| ended.published == Published::Returned);
-    let doubted = returned && (others || ended.len() > 1);
+    let lost = |ended: &Ended| matches!(ended.published, Published::Returned | Published::Timeout);
+    let doubted = ended.iter().any(lost) && (others || ended.len() > 1);
     if doubted {
         ended.iter_mut().for_each(Ended::doubt);
     }
@@ -213,4 +222,37 @@ fn refuse(error: &QueueError, first: Waiting, waiting: &mut mpsc::Receiver<Waiti
 
 fn unknown(ended: Published, why: &str) -> (Published, Result<(), QueueError>) {
     (ended, Err(QueueError::Unknown(why.to_owned())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn beside_a_returned_message_or_one_that_was_given_up_nothing_counts_as_stored() {
+        use Published::{Confirmed, Nacked, Returned, Timeout};
+        let doubted = |together: &[Published], others| {
+            let ended = |published: &Published| Ended {
+                published: *published,
+                result: Ok(()),
+                since: Instant::now(),
+                answer: oneshot::channel().0,
+            };
+            let mut ended: Vec<_> = together.iter().map(ended).collect();
+            let doubted = doubt(&mut ended, others);
+            (doubted, ended.iter().filter(|ended| ended.published == Confirmed && ended.result.is_ok()).count())
+        };
+        for (together, others, expected) in [
+            (&[Confirmed, Confirmed][..], true, (false, 2)),
+            (&[Confirmed, Nacked], true, (false, 1)),
+            (&[Returned], false, (false, 0)),
+            (&[Returned], true, (true, 0)),
+            (&[Confirmed, Returned, Confirmed], false, (true, 0)),
+            (&[Timeout], false, (false, 0)),
+            (&[Timeout], true, (true, 0)),
+            (&[Confirmed, Timeout], false, (true, 0)),
+        ] {
+            assert_eq!(doubted(together, others), expected, "{together:?} {others}");
+        }
+    }
 }
