@@ -242,19 +242,58 @@ fn weak_and_shared_secrets_are_warned_about() {
 
 #[test]
 fn a_program_with_unusable_settings_ends_with_78_and_says_why_without_the_secret() {
-    for program in [env!("CARGO_BIN_EXE_ingress"), env!("CARGO_BIN_EXE_worker")] {
-        let folder = tempfile::tempdir().unwrap();
-        let output = Command::new(program)
-            .env_clear()
-            .current_dir(folder.path())
-            .env("COGNIGY_WEBHOOK_SECRET", "   ")
-            .env("LLM_GATEWAY_API_KEY", "MARKER-OF-A-SECRET")
-            .output()
-            .unwrap();
-        let text = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(78), "{text}");
-        assert!(text.contains("secrets: "), "{text}");
-        assert!(!text.contains("MARKER"), "{text}");
+    let profile = "CFR__PROFILES__DEFAULT";
+    for (variable, value, settings, named) in [
+        ("LLM_GATEWAY_API_KEY", "MARKER-OF-A-SECRET", "", "secrets: "),
+        (
+            &format!("{profile}__WEBHOOK__SECRETS"),
+            "MARKER",
+            "",
+            "profiles.default.webhook.secrets: is a string; a list",
+        ),
+        ("CFR__QUEUE__RABBITMQ__URLS", "amqp://user:MARKERpw@broker", "", "queue.rabbitmq.urls: is a string; a list"),
+        (&format!("{profile}__LLM__HEADERS"), "MARKER", "", "profiles.default.llm.headers: is a string; a table"),
+        (&format!("{profile}__CALLBACK__MODE"), "MARKER", "", "profiles.default.callback.mode: is none of the words"),
+        (&format!("{profile}__POLL"), "MARKER", "", "profiles.default.poll: is a string; a boolean"),
+        (&format!("{profile}__LLM__API_KEY"), "[\"MARKER\"]", "", "profiles.default.llm.api_key: is a list; a string"),
+        ("CFR__INGRESS__BODY_TIMEOUT", "MARKER", "", "ingress.body_timeout: cannot be used; a duration"),
+        ("CFR__ADMIN__LISTEN", "MARKER", "", "admin.listen: is not an address with its port"),
+        (
+            &format!("{profile}__CALLBACK__EGRESS__ALLOW_PRIVATE_CIDRS"),
+            "[\"MARKER\"]",
+            "",
+            "profiles.default.callback.egress.allow_private_cidrs[0]: is not a network",
+        ),
+        (
+            "_",
+            "",
+            "[profiles.default.llm]\napi_key = \"MARKER-sk-live\n",
+            "own.toml: TOML parse error at line 2, column 26: ",
+        ),
+        ("_", "", "[profiles.default.llm]\napi_key = MARKER\n", "own.toml: TOML parse error at line 2, column 11: "),
+        (
+            "_",
+            "",
+            "[profiles.default.llm]\nmax_tokens = 47110000000000000000\n",
+            "own.toml: it is not TOML, or a number",
+        ),
+    ] {
+        for program in [env!("CARGO_BIN_EXE_ingress"), env!("CARGO_BIN_EXE_worker")] {
+            let folder = tempfile::tempdir().unwrap();
+            fs::write(folder.path().join("own.toml"), settings).unwrap();
+            let output = Command::new(program)
+                .env_clear()
+                .current_dir(folder.path())
+                .env("COGNIGY_WEBHOOK_SECRET", "   ")
+                .env("CFR_CONFIG", "own.toml")
+                .env(variable, value)
+                .output()
+                .unwrap();
+            let text = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(78), "{text}");
+            assert!(text.contains(named), "{named} in {text}");
+            assert!(!text.contains("MARKER") && !text.contains("4711"), "{text}");
+        }
     }
 }
 
