@@ -48,7 +48,8 @@ pub struct Config {
     /// PEM file with authorities to trust beside the system's.
     #[serde(default)]
     pub ca_file: Option<PathBuf>,
-    /// Further request headers: an endpoint's key, for instance.
+    /// Further request headers: an endpoint's key, for instance. They go to scheme, host and port of `url` alone, never to
+    /// another that a trigger names.
     #[serde(default)]
     pub headers: BTreeMap<String, Secret>,
     /// `[profiles.NAME.callback.cognigy]`

@@ -48,6 +48,14 @@ impl Webhook {
         })
     }
 
+    /// The further headers, for the origin of the settings alone: whoever names another host in a trigger must not learn
+    /// the key of ours.
+    fn headers_for(&self, target: &Url) -> HeaderMap {
+        let configured = self.egress.configured_url();
+        let own = configured.is_some_and(|configured| configured.origin() == target.origin());
+        if own { self.headers.clone() } else { HeaderMap::new() }
+    }
+
     /// Where to, checked anew in every try: the operator may have shortened the list since the trigger was accepted. Only
     /// these URLs ever see a signature.
     fn target(&self, outcome: &StoredOutcome) -> Result<Url, CallbackError> {
@@ -62,10 +70,12 @@ impl Webhook {
 impl Callback for Webhook {
     async fn send(&self, outcome: &StoredOutcome, now: EpochMs) -> Result<(), CallbackError> {
         let id = outcome.trigger_id.to_string();
+        let target = self.target(outcome)?;
+        let headers = self.headers_for(&target);
         let request = self
             .client
-            .post(self.target(outcome)?)
-            .headers(self.headers.clone())
+            .post(target)
+            .headers(headers)
             .header(CONTENT_TYPE, "application/json")
             .header("webhook-timestamp", now.seconds())
             .header("webhook-signature", self.signer.standard(&id, now, &outcome.body))

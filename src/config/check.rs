@@ -77,6 +77,12 @@ fn numbers(config: &Config, notes: &mut Notes<'_>) {
         );
     }
     notes.within("ingress.known_most", ingress.known_most, 0, 10_000_000);
+    if ingress.known_most == 0 {
+        notes.warning(
+            "ingress.known_most",
+            "is 0, so no repeat is recognised; a recorded request can be sent again at once",
+        );
+    }
     notes.within("ingress.answers.kept_for", ingress.answers.kept_for, s(1), s(3600));
     notes.within("ingress.answers.most", ingress.answers.most, 1, 1_000_000);
     notes.within("ingress.answers.bytes", ingress.answers.bytes, 1 << 20, 1 << 32);
@@ -172,7 +178,7 @@ fn webhook(profile: &Profile, key: &dyn Fn(&str) -> String, notes: &mut Notes<'_
     if let Err(error) = Verifier::new(webhook.scheme, &webhook.secrets) {
         return notes.problem(&secrets, format!("a secret {error}"));
     }
-    if webhook.secrets.iter().any(weak) {
+    if webhook.secrets.iter().any(|secret| weak(webhook.scheme, secret)) {
         notes.warning(&secrets, "a secret is shorter than 32 bytes; it may be guessed");
     }
     if webhook.scheme == Scheme::ApiKey {
@@ -198,6 +204,10 @@ fn callback(profile: &Profile, role: Role, key: &dyn Fn(&str) -> String, notes: 
         let sentence = "neither a URL nor callback.egress.allow_hosts is set, so nobody could be answered; \
                         one of the two, or callback.mode = \"none\", would be right";
         notes.problem(&key("callback.url"), sentence);
+    } else if callback.url.is_none() && !callback.headers.is_empty() {
+        let sentence = "have no effect: they go to the host of callback.url alone, which is not set, and to none that a \
+                        trigger names";
+        notes.warning(&key("callback.headers"), sentence);
     }
     if let Err(error) = Egress::new(&callback.egress, callback.url.as_deref()) {
         notes.problem(&key("callback"), error);

@@ -2,7 +2,7 @@
 
 use config::{FileFormat, Map, Value, ValueKind};
 
-use super::{Config, DEFAULTS, PROFILE_DEFAULTS, Sources, environment};
+use super::{Config, DEFAULTS, PROFILE_DEFAULTS, Sources, environment, unreadable};
 
 /// The layers over one another, each profile over the defaults of every profile.
 pub(super) fn merged(sources: &Sources, problems: &mut Vec<String>) -> Result<Map<String, Value>, String> {
@@ -14,8 +14,8 @@ pub(super) fn merged(sources: &Sources, problems: &mut Vec<String>) -> Result<Ma
     let layers = layers
         .add_source(environment::Overrides(overrides))
         .build()
-        .map_err(|error| format!("the configuration file cannot be read: {error}"))?;
-    let given = layers.cache.into_table().map_err(|error| error.to_string())?;
+        .map_err(|error| format!("the configuration file cannot be read: {}", unreadable::sentence(&error)))?;
+    let given = layers.cache.into_table().map_err(|error| unreadable::sentence(&error))?;
 
     let mut tree = parse(DEFAULTS)?;
     let profile_defaults = parse(PROFILE_DEFAULTS)?;
@@ -34,7 +34,7 @@ pub(super) fn parse(toml: &str) -> Result<Map<String, Value>, String> {
         .add_source(config::File::from_str(toml, FileFormat::Toml))
         .build()
         .and_then(|built| built.cache.into_table())
-        .map_err(|error| error.to_string())
+        .map_err(|error| unreadable::sentence(&error))
 }
 
 /// Lays one tree over another: tables are merged, everything else is replaced.
@@ -58,8 +58,7 @@ pub(super) fn deserialised(tree: &Map<String, Value>, problems: &mut Vec<String>
     match serde_ignored::deserialize(root, &mut unknown) {
         Ok(config) => Some(config),
         Err(error) => {
-            let error: config::ConfigError = error;
-            problems.push(error.to_string());
+            problems.push(unreadable::sentence(&error));
             None
         }
     }

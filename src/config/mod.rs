@@ -8,6 +8,7 @@ pub mod manual;
 mod prints;
 mod profile;
 mod secrets;
+mod unreadable;
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 

@@ -2,6 +2,8 @@
 
 use config::{Map, Value, ValueKind};
 
+use super::{DEFAULTS, layers::parse};
+
 /// Keys that hold secrets. The lists among them become lists of the one secret in the file, one line each.
 pub(super) const SECRETS: &[(&str, bool)] = &[
     ("secrets", true),
@@ -18,7 +20,8 @@ pub(super) const SECRETS: &[(&str, bool)] = &[
 
 /// Replaces every `KEY_file` by what stands in that file.
 pub(super) fn resolve(tree: &mut Map<String, Value>, problems: &mut Vec<String>) {
-    walk(tree, "", problems);
+    let defaults = parse(DEFAULTS).unwrap_or_default();
+    walk(tree, Some(&defaults), "", problems);
 }
 
 /// Stands for a secret that only the deployment has; long enough for every rule.
@@ -84,10 +87,13 @@ fn without_missing_files(table: &mut Map<String, Value>) {
     }
 }
 
-fn walk(table: &mut Map<String, Value>, path: &str, problems: &mut Vec<String>) {
+fn walk(table: &mut Map<String, Value>, defaults: Option<&Map<String, Value>>, path: &str, problems: &mut Vec<String>) {
     for (key, list) in SECRETS {
         if let Some(file) = table.remove(&format!("{key}_file")) {
-            match read(table, key, *list, file) {
+            // Lists have a default, which a file may replace: only a value that somebody gave is a contradiction.
+            let default = defaults.and_then(|defaults| defaults.get(*key));
+            let value = table.get(*key).filter(|value| Some(*value) != default);
+            match read(value, key, *list, file) {
                 Ok(value) => {
                     table.insert((*key).to_owned(), value);
                 }
@@ -97,16 +103,18 @@ fn walk(table: &mut Map<String, Value>, path: &str, problems: &mut Vec<String>) 
     }
     for (key, value) in table {
         if let ValueKind::Table(inner) = &mut value.kind {
-            walk(inner, &format!("{path}{key}."), problems);
+            let defaults = match defaults.and_then(|defaults| defaults.get(key)).map(|value| &value.kind) {
+                Some(ValueKind::Table(defaults)) => Some(defaults),
+                _ => None,
+            };
+            walk(inner, defaults, &format!("{path}{key}."), problems);
         }
     }
 }
 
-fn read(table: &Map<String, Value>, key: &str, list: bool, file: Value) -> Result<Value, String> {
-    // Lists have a default, which a file may replace: only a value that somebody gave is a contradiction. Defaults of
-    // secrets are empty lists, but for the broker's URL.
-    let given = table.get(key).is_some_and(|value| match &value.kind {
-        ValueKind::Array(values) => !values.is_empty() && key != "urls",
+fn read(value: Option<&Value>, key: &str, list: bool, file: Value) -> Result<Value, String> {
+    let given = value.is_some_and(|value| match &value.kind {
+        ValueKind::Array(values) => !values.is_empty(),
         ValueKind::Nil => false,
         _ => true,
     });

@@ -38,7 +38,9 @@ impl FromRequest<Arc<Ingress>> for Signed<Trigger> {
     async fn from_request(request: Request, ingress: &Arc<Ingress>) -> Result<Self, Rejection> {
         let (mut parts, body) = request.into_parts();
         let name = <Path<String> as OptionalFromRequestParts<_>>::from_request_parts(&mut parts, ingress).await;
-        let name = name.ok().flatten().map_or(Cow::Borrowed("default"), |Path(name)| Cow::Owned(name));
+        // A name that cannot be read is nobody's; it must not become the default one.
+        let name = name.map_err(|_| Rejection::NotFound)?;
+        let name = name.map_or(Cow::Borrowed("default"), |Path(name)| Cow::Owned(name));
         let profile = ingress.profile(&name).ok_or(Rejection::NotFound)?;
 
         check_length(&parts.headers, ingress.max_body)?;

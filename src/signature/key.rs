@@ -9,6 +9,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
+use super::Scheme;
 use crate::secret::Secret;
 
 /// What Standard Webhooks puts before a secret in base64.
@@ -34,12 +35,15 @@ pub enum KeyError {
     Undecodable,
 }
 
-/// True for a secret with less than 32 bytes of key (the decoded ones after `whsec_`): usable, but worth a warning.
+/// True for a secret with less than 32 bytes of key: usable, but worth a warning. The decoded ones count after `whsec_`,
+/// and in scheme `standard` always.
 #[must_use]
-pub fn weak(secret: &Secret) -> bool {
-    match secret.expose().strip_prefix(PREFIX).map(decode) {
+pub fn weak(scheme: Scheme, secret: &Secret) -> bool {
+    let text = secret.expose();
+    let encoded = text.strip_prefix(PREFIX).or((scheme == Scheme::Standard).then_some(text));
+    match encoded.map(decode) {
         Some(Ok(key)) => key.len() < STRONG,
-        _ => secret.expose().len() < STRONG,
+        _ => text.len() < STRONG,
     }
 }
 
@@ -159,15 +163,23 @@ mod tests {
     #[test]
     fn a_secret_under_32_bytes_of_key_is_weak() {
         let encoded = |bytes: usize| format!("whsec_{}", SECRET_BASE64.encode(vec![7; bytes]));
-        for (text, expected) in [
-            ("a".repeat(31), true),
-            ("a".repeat(32), false),
-            ("é".repeat(16), false),
-            (encoded(31), true),
-            (encoded(32), false),
-            ("whsec_!".repeat(5), false),
+        let bare = |bytes: usize| SECRET_BASE64.encode(vec![7; bytes]);
+        for (text, as_text, as_base64) in [
+            ("a".repeat(31), true, true),
+            ("a".repeat(32), false, true),
+            ("é".repeat(16), false, false),
+            (encoded(31), true, true),
+            (encoded(32), false, false),
+            ("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned(), false, true),
+            (bare(31), false, true),
+            (bare(32), false, false),
+            ("whsec_!".repeat(5), false, false),
         ] {
-            assert_eq!(weak(&Secret::new(text.clone())), expected, "{text}");
+            let secret = Secret::new(text.clone());
+            for scheme in [Scheme::HexBody, Scheme::HexTsBody, Scheme::ApiKey] {
+                assert_eq!(weak(scheme, &secret), as_text, "{text}, {scheme:?}");
+            }
+            assert_eq!(weak(Scheme::Standard, &secret), as_base64, "{text}");
         }
     }
 }

@@ -209,6 +209,28 @@ async fn a_url_of_the_trigger_is_called_only_if_its_host_is_allowed() {
 }
 
 #[tokio::test]
+async fn further_headers_go_to_the_configured_origin_and_to_no_other_that_a_trigger_names() {
+    let f = fixture_with(|config| config.egress.allow_hosts.push("127.0.0.1:*".to_owned())).await;
+    let other = Stub::start().await;
+    let at = |host: &str, port: u16| Some(format!("http://{host}:{port}/named"));
+    for (url, expected) in [
+        (None, Some("extra")),
+        (at("127.0.0.1", f.stub.port()), Some("extra")),
+        (at("127.0.0.1", other.port()), None),
+        (at("localhost", other.port()), None),
+        (at("localhost", f.stub.port()), None),
+    ] {
+        let called =
+            if url.as_ref().is_some_and(|url| url.contains(&other.port().to_string())) { &other } else { &f.stub };
+        called.always(url.as_ref().map_or(HOOK, |_| "/named"), Reply::status(200));
+        assert_eq!(f.callback.send(&outcome(url.clone()), NOW).await, Ok(()), "{url:?}");
+        let request = called.requests().pop().unwrap();
+        assert_eq!(request.headers.get("x-extra").map(|value| value.to_str().unwrap()), expected, "{url:?}");
+        assert!(request.headers.contains_key("x-webhook-signature"), "{url:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_name_that_leads_to_a_private_address_is_not_called() {
     let f = fixture_with(|config| {
         config.url = None;

@@ -78,7 +78,7 @@ async fn a_drifted_queue_and_missing_consumers_are_named() {
 async fn each_upstream_that_does_not_work_is_told_with_what_to_do() {
     let mut place = Place::embedded().await;
     place.environment.insert("COGNIGY_WEBHOOK_SECRET".into(), "short".into());
-    place.environment.insert("COGNIGY_CALLBACK_SECRET".into(), "short-too".into());
+    place.environment.insert("COGNIGY_CALLBACK_SECRET".into(), "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".into());
     place.environment.insert("COGNIGY_CALLBACK_URL".into(), "https://nowhere.invalid/callback".into());
     place.world.cxone.next(TOKEN, Reply::status(401));
     place.world.llm.next(MODELS, Reply::status(401));

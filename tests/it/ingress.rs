@@ -350,7 +350,9 @@ async fn other_paths_methods_types_and_encodings_have_their_own_answers() {
     assert_eq!(get.is_problem(405).headers["allow"], "POST");
     Answer::of(app.client.delete(url(&format!("{path}/sales")))).await.is_problem(405);
     Answer::of(app.client.get(url("/nowhere"))).await.is_problem(404);
-    Answer::of(app.request("/webhook/cognigy/fallback/nobody", body.clone().into_bytes())).await.is_problem(404);
+    for profile in ["nobody", "%FF"] {
+        Answer::of(app.request(&format!("{path}/{profile}"), body.clone().into_bytes())).await.is_problem(404);
+    }
     Answer::of(app.client.post(url(path)).body(body.clone())).await.is_problem(415);
     Answer::of(app.client.post(url(path)).header("content-type", "text/plain").body(body.clone()))
         .await

@@ -234,7 +234,7 @@ async fn an_untouched_profile_keeps_its_state_and_a_new_one_is_served() {
 
 /// The programs themselves: SIGHUP reads the level of the log again, and nobody has to wait for a look at the files.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn sighup_reads_the_settings_and_the_log_level_again() {
+async fn sighup_reads_the_settings_and_the_log_level_again_and_refuses_wrong_ones_without_their_secrets() {
     let (world, folder) = (World::start().await, TempDir::new().unwrap());
     let file = folder.path().join("config.toml");
     fs::write(&file, "[log]\nlevel = \"warn\"\n[reload]\ninterval = \"0s\"\n").unwrap();
@@ -264,6 +264,20 @@ async fn sighup_reads_the_settings_and_the_log_level_again() {
         assert!(child.try_wait().unwrap().is_none(), "SIGHUP ended it");
         tokio::task::yield_now().await;
     }
+    for (wrong, named) in [
+        ("[profiles.default.llm]\napi_key = \"MARKER-sk-live\n", "line 2, column 26"),
+        ("[queue.rabbitmq]\nurls = \"amqp://user:MARKERpw@broker\"\n", "queue.rabbitmq.urls: is a string"),
+    ] {
+        fs::write(&file, wrong).unwrap();
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGHUP).unwrap();
+        while !fs::read_to_string(&log).unwrap().contains(named) {
+            assert!(child.try_wait().unwrap().is_none(), "SIGHUP ended it");
+            tokio::task::yield_now().await;
+        }
+    }
+    let told = fs::read_to_string(&log).unwrap();
+    assert_eq!(told.matches("\"event\":\"reload_refused\"").count(), 2, "{told}");
+    assert!(!told.contains("MARKER"), "what is wrong is told without the secret: {told}");
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
     assert!(child.wait().unwrap().success());
 }

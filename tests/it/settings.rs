@@ -105,12 +105,28 @@ fn secrets_come_from_files_without_their_last_newline() {
     let loaded = load(None, &changes, Role::Worker).unwrap();
     let key = loaded.config.profiles["default"].llm.api_key.clone().unwrap();
     assert_eq!(key.expose(), "from-a-file-and-longer-than-32-bytes");
+    // The broker's URL has a default, which nobody gave.
+    let loaded = load(None, &[("AMQP_URL_FILE", Some(path))], Role::Worker).unwrap();
+    let urls: Vec<_> = loaded.config.queue.rabbitmq.urls.iter().map(|url| url.expose()).collect();
+    assert_eq!(urls, ["from-a-file-and-longer-than-32-bytes"]);
 }
 
 #[test]
 fn a_secret_and_its_file_together_are_a_contradiction_and_a_missing_file_is_named() {
-    let problems = load(None, &[("LLM_GATEWAY_API_KEY_FILE", Some("/nonexistent/key"))], Role::Worker).unwrap_err();
-    assert!(problems[0].contains("llm.api_key_file") && problems[0].contains("set too"), "{problems:?}");
+    for (variable, key) in [
+        ("LLM_GATEWAY_API_KEY", "llm.api_key_file"),
+        ("COGNIGY_WEBHOOK_SECRET", "webhook.secrets_file"),
+        ("AMQP_URL", "queue.rabbitmq.urls_file"),
+    ] {
+        let file = format!("{variable}_FILE");
+        let changes = [(variable, Some("a-value")), (&file, Some("/nonexistent/key"))];
+        let problems = load(None, &changes, Role::Serve).unwrap_err();
+        assert!(problems[0].contains(key) && problems[0].contains("set too"), "{problems:?}");
+    }
+    let text = "[queue.rabbitmq]\nurls = [\"amqp://a\"]\n";
+    let changes = [("AMQP_URL_FILE", Some("/nonexistent/url"))];
+    let problems = load(Some(file(text).path()), &changes, Role::Worker).unwrap_err();
+    assert!(problems[0].contains("urls_file: urls is set too"), "{problems:?}");
     let changes = [("LLM_GATEWAY_API_KEY", None), ("LLM_GATEWAY_API_KEY_FILE", Some("/nonexistent/key"))];
     let problems = load(None, &changes, Role::Worker).unwrap_err();
     assert!(problems[0].contains("/nonexistent/key cannot be read"), "{problems:?}");
@@ -213,9 +229,24 @@ fn every_upstream_and_the_broker_can_have_an_authority_of_its_own() {
 }
 
 #[test]
-fn a_memory_shorter_than_the_replay_window_is_warned_about() {
-    let warnings = load(None, &[("CFR__INGRESS__KNOWN_FOR", Some("599s"))], Role::Ingress).unwrap().warnings;
-    assert!(warnings.join("\n").contains("ingress.known_for"), "{warnings:?}");
+fn a_memory_shorter_than_the_replay_window_or_with_room_for_none_is_warned_about() {
+    for (variable, value, key) in [
+        ("CFR__INGRESS__KNOWN_FOR", "599s", "ingress.known_for: "),
+        ("CFR__INGRESS__KNOWN_MOST", "0", "ingress.known_most: "),
+    ] {
+        let warnings = load(None, &[(variable, Some(value))], Role::Ingress).unwrap().warnings;
+        assert!(warnings.len() == 1 && warnings[0].starts_with(key), "{warnings:?}");
+    }
+}
+
+#[test]
+fn further_headers_of_callbacks_without_a_url_to_send_them_to_are_warned_about() {
+    let headers = ("CFR__PROFILES__DEFAULT__CALLBACK__HEADERS__X-KEY", Some("MARKER"));
+    let hosts = ("CFR__PROFILES__DEFAULT__CALLBACK__EGRESS__ALLOW_HOSTS", Some("[\"*.example.com\"]"));
+    assert_eq!(load(None, &[headers, hosts], Role::Serve).unwrap().warnings, Vec::<String>::new());
+    let warnings = load(None, &[headers, hosts, ("COGNIGY_CALLBACK_URL", None)], Role::Serve).unwrap().warnings;
+    let [warning] = &warnings[..] else { panic!("{warnings:?}") };
+    assert!(warning.starts_with("profiles.default.callback.headers: have no effect"), "{warning}");
 }
 
 #[test]
@@ -238,23 +269,67 @@ fn weak_and_shared_secrets_are_warned_about() {
     let warnings = load(None, &changes, Role::Serve).unwrap().warnings.join("\n");
     assert!(warnings.contains("profiles.default.webhook.secrets: a secret is shorter than 32 bytes"), "{warnings}");
     assert!(warnings.contains("profiles.default.callback.secrets: none is set"), "{warnings}");
+    // 24 bytes in the 32 letters of their base64.
+    let standard = ("CFR__PROFILES__DEFAULT__WEBHOOK__SCHEME", Some("standard"));
+    let changes = [standard, ("COGNIGY_WEBHOOK_SECRET", Some("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"))];
+    let warnings = load(None, &changes, Role::Ingress).unwrap().warnings.join("\n");
+    assert!(warnings.contains("profiles.default.webhook.secrets: a secret is shorter than 32 bytes"), "{warnings}");
 }
 
 #[test]
 fn a_program_with_unusable_settings_ends_with_78_and_says_why_without_the_secret() {
-    for program in [env!("CARGO_BIN_EXE_ingress"), env!("CARGO_BIN_EXE_worker")] {
-        let folder = tempfile::tempdir().unwrap();
-        let output = Command::new(program)
-            .env_clear()
-            .current_dir(folder.path())
-            .env("COGNIGY_WEBHOOK_SECRET", "   ")
-            .env("LLM_GATEWAY_API_KEY", "MARKER-OF-A-SECRET")
-            .output()
-            .unwrap();
-        let text = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(78), "{text}");
-        assert!(text.contains("secrets: "), "{text}");
-        assert!(!text.contains("MARKER"), "{text}");
+    let profile = "CFR__PROFILES__DEFAULT";
+    for (variable, value, settings, named) in [
+        ("LLM_GATEWAY_API_KEY", "MARKER-OF-A-SECRET", "", "secrets: "),
+        (
+            &format!("{profile}__WEBHOOK__SECRETS"),
+            "MARKER",
+            "",
+            "profiles.default.webhook.secrets: is a string; a list",
+        ),
+        ("CFR__QUEUE__RABBITMQ__URLS", "amqp://user:MARKERpw@broker", "", "queue.rabbitmq.urls: is a string; a list"),
+        (&format!("{profile}__LLM__HEADERS"), "MARKER", "", "profiles.default.llm.headers: is a string; a table"),
+        (&format!("{profile}__CALLBACK__MODE"), "MARKER", "", "profiles.default.callback.mode: is none of the words"),
+        (&format!("{profile}__POLL"), "MARKER", "", "profiles.default.poll: is a string; a boolean"),
+        (&format!("{profile}__LLM__API_KEY"), "[\"MARKER\"]", "", "profiles.default.llm.api_key: is a list; a string"),
+        ("CFR__INGRESS__BODY_TIMEOUT", "MARKER", "", "ingress.body_timeout: cannot be used; a duration"),
+        ("CFR__ADMIN__LISTEN", "MARKER", "", "admin.listen: is not an address with its port"),
+        (
+            &format!("{profile}__CALLBACK__EGRESS__ALLOW_PRIVATE_CIDRS"),
+            "[\"MARKER\"]",
+            "",
+            "profiles.default.callback.egress.allow_private_cidrs[0]: is not a network",
+        ),
+        (
+            "_",
+            "",
+            "[profiles.default.llm]\napi_key = \"MARKER-sk-live\n",
+            "own.toml: TOML parse error at line 2, column 26: ",
+        ),
+        ("_", "", "[profiles.default.llm]\napi_key = MARKER\n", "own.toml: TOML parse error at line 2, column 11: "),
+        (
+            "_",
+            "",
+            "[profiles.default.llm]\nmax_tokens = 47110000000000000000\n",
+            "own.toml: it is not TOML, or a number",
+        ),
+    ] {
+        for program in [env!("CARGO_BIN_EXE_ingress"), env!("CARGO_BIN_EXE_worker")] {
+            let folder = tempfile::tempdir().unwrap();
+            fs::write(folder.path().join("own.toml"), settings).unwrap();
+            let output = Command::new(program)
+                .env_clear()
+                .current_dir(folder.path())
+                .env("COGNIGY_WEBHOOK_SECRET", "   ")
+                .env("CFR_CONFIG", "own.toml")
+                .env(variable, value)
+                .output()
+                .unwrap();
+            let text = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(78), "{text}");
+            assert!(text.contains(named), "{named} in {text}");
+            assert!(!text.contains("MARKER") && !text.contains("4711"), "{text}");
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use crate::{
     app,
     config::{self, Config, Loaded, Role, Sources},
     metrics::Metrics,
-    signature::weak,
+    signature::{Scheme, weak},
 };
 
 /// How a check ended.
@@ -115,7 +115,8 @@ fn settings(sources: &Sources, role: Role, tell: &mut impl FnMut(Finding)) -> Op
         }
     };
     for (name, profile) in &config.profiles {
-        if profile.callback.secrets.iter().any(weak) {
+        // Keyed as scheme `standard` is, with fewer bytes than its text has where that is base64.
+        if profile.callback.secrets.iter().any(|secret| weak(Scheme::Standard, secret)) {
             let sentence = format!(
                 "profiles.{name}.callback.secrets: a secret is shorter than 32 bytes and may be guessed; 32 random bytes \
                  (`openssl rand -hex 32`) would be right"
