@@ -20,13 +20,20 @@ const TOP_LEVEL: &str = "ac|ad|ae|af|ag|ai|al|am|ao|aq|ar|as|at|au|aw|ax|az|ba|b
     mp|mq|mr|ms|mt|mu|mv|mw|mx|my|mz|na|nc|ne|nf|ng|ni|nl|no|np|nr|nu|nz|om|pa|pe|pf|pg|ph|pk|pl|pm|pn|pr|ps|pt|pw|py|\
     qa|re|ro|rs|ru|rw|sa|sb|sc|sd|se|sg|sh|si|sk|sl|sm|sn|so|sr|ss|st|su|sv|sx|sy|sz|tc|td|tf|tg|th|tj|tk|tl|tm|tn|to|\
     tr|tt|tv|tw|tz|ua|ug|uk|us|uy|uz|va|vc|ve|vg|vi|vn|vu|wf|ws|ye|yt|za|zm|zw|\
-    com|net|org|info|biz|edu|gov|mil|int|arpa|aero|app|art|asia|autos|bank|bar|beauty|best|bet|bid|blog|bond|buzz|cam|\
-    cash|casino|cat|center|cfd|chat|city|click|cloud|club|company|coop|credit|cyou|date|dev|digital|direct|email|\
-    exchange|expert|express|finance|fit|foundation|fun|games|gdn|global|gmbh|group|guru|health|host|icu|inc|ink|jobs|\
-    kim|land|life|link|live|llc|loan|lol|ltd|market|media|men|mobi|money|monster|museum|name|network|news|ninja|one|\
-    online|ooo|page|party|pay|plus|press|pro|quest|racing|red|rent|rest|review|rocks|sale|sbs|school|science|services|\
-    shop|site|social|software|solutions|space|store|stream|studio|support|systems|team|tech|tel|tips|today|tools|top|\
-    trade|travel|vip|video|wang|web|website|wiki|win|work|world|wtf|xin|xyz|zip|zone|xn--[a-z0-9-]+";
+    com|net|org|info|biz|edu|gov|mil|int|arpa|aero|agency|app|art|asia|attorney|autos|bank|bar|beauty|best|bet|bid|\
+    blog|bond|business|buzz|cam|capital|cards|care|cash|casino|cat|center|cfd|chat|city|claims|click|clinic|cloud|\
+    club|codes|community|company|computer|consulting|coop|credit|creditcard|cyou|dad|date|deals|delivery|dental|dev|\
+    digital|direct|directory|discount|doctor|domains|education|email|energy|engineering|enterprises|esq|estate|events|\
+    exchange|expert|express|fashion|finance|financial|fit|foo|forum|foundation|fun|fund|gallery|games|gdn|gift|gifts|\
+    global|gmbh|group|guide|guru|haus|health|healthcare|help|holdings|hospital|host|hosting|icu|immo|immobilien|inc|\
+    ink|institute|insurance|insure|international|investments|jobs|kim|land|law|lawyer|legal|life|limited|link|live|\
+    llc|loan|loans|lol|ltd|management|market|marketing|media|men|mobi|money|monster|mortgage|mov|movie|museum|name|\
+    network|news|nexus|ninja|one|online|ooo|page|partners|party|pay|phd|phone|photo|photos|pics|plus|press|pro|prof|\
+    promo|properties|quest|racing|red|reisen|rent|rentals|repair|report|rest|restaurant|review|reviews|rip|rocks|sale|\
+    sbs|school|science|security|services|shop|shopping|site|social|software|solutions|space|storage|store|stream|\
+    studio|style|supplies|supply|support|surgery|systems|tax|taxi|team|tech|technology|tel|tickets|tips|today|tools|\
+    top|tours|town|trade|training|travel|university|ventures|versicherung|video|vip|vision|wang|watch|web|website|\
+    wiki|win|wine|work|world|wtf|xin|xyz|zip|zone|xn--[a-z0-9-]+";
 
 /// The same in other scripts.
 const TOP_LEVEL_ELSEWHERE: &str = "рф|рус|онлайн|сайт|укр|бел|срб|мкд|中国|中國|中文网|公司|网络|在线|香港|台湾|みんな|コム|한국|닷컴|\
@@ -35,25 +42,44 @@ const TOP_LEVEL_ELSEWHERE: &str = "рф|рус|онлайн|сайт|укр|бе
 /// What may stand in an address after its scheme or its host. ASCII only: the text around it need not use blanks.
 const ADDRESS: &str = r##"[!#-&*-;=?-Z\\_a-z~]"##;
 
+/// The dots that browsers take for one between the labels of a host.
+const DOTS: [char; 6] = ['.', '。', '．', '｡', '\u{2024}', '﹒'];
+
+/// The sign of an e-mail address, and of a user's name before a host.
+const AT: [char; 3] = ['@', '＠', '﹫'];
+
 static IMAGES: Pattern = LazyLock::new(|| Regex::new(r"!\[[^\]]*\](?:\([^)]*\)|\[[^\]]*\])"));
 
 /// A markdown link: its text, its target.
 static MARKDOWN: Pattern = LazyLock::new(|| Regex::new(r"\[([^\[\]]*)\]\(\s*<?([^)\s>]*)[^)]*\)"));
 
-/// An address with a scheme (1; browsers take backslashes for slashes, and need neither after `https:`), a script, data or telephone address, a bare domain or e-mail address (2) with what may
-/// surround it, or an IP address with a port or path.
+/// What is left of a markdown link whose words have brackets of their own: its target.
+static TARGETS: Pattern = LazyLock::new(|| Regex::new(r"\]\(\s*<?([^)\s>]*)[^)]*\)"));
+
+/// An address with a scheme (1; browsers take backslashes for slashes, and need neither after `https:`), a script, data or
+/// telephone address, a bare domain or e-mail address (2, 3) with what may surround it, or an IP address with a port or
+/// path.
+///
+/// Below which top a domain stands matters only where nothing else tells that it is one. A port, a path or a query does
+/// (2), or `www.`, slashes or an `@` before it.
 ///
 /// A label is ASCII or has none of it, so that words of a language without blanks end where a domain begins. Between
 /// ASCII labels every dot counts that browsers accept.
 static ADDRESSES: Pattern = LazyLock::new(|| {
     let ascii = "[a-z0-9][a-z0-9_-]*";
     let other = r"[\p{L}\p{M}\p{N}&&[^\x00-\x7f]]+";
+    let surely = format!(
+        "(?:(?:[a-z0-9._%+-]+|[^\\x00-\\x7f])[@＠﹫]|[/\\\\]{{2}}|www[.．])\
+        (?:(?:{ascii}|{other})[.．])+(?:[a-z]{{2,}}(?-u:\\b)|xn--[a-z0-9-]+|{other})"
+    );
+    let goes_on = r"(?::[0-9]|/(?:[a-z0-9_~%@#?=&+*/-]|[^\x00-\x7f\s])|\?[a-z0-9_.%-]+=)";
     let end = format!("(?:{TOP_LEVEL})(?-u:\\b)");
     let domain = format!("(?:(?:{ascii}|{other})[.．])+(?:{end}|{TOP_LEVEL_ELSEWHERE})|(?:{ascii}[.。．｡])+{end}");
     Regex::new(&format!(
         "(?i)([a-z][a-z0-9+.-]*:[/\\\\]{{2}}(?:\\[[0-9a-f:.%]*\\])?{ADDRESS}*|(?:https?|ftp|wss?):{ADDRESS}+)\
         |(?:(?:java|vb)script:|data:[a-z]+/)\\S+|(?:tel|sms):{ADDRESS}+\
-        |(?:mailto:)?((?:[a-z0-9._%+-]+[@＠])?(?:{domain}))(?::[0-9]+)?(?:[/?#]{ADDRESS}*)?\
+        |((?:{ascii}[.．])+[a-z]{{2,}}){goes_on}{ADDRESS}*\
+        |(?:mailto:)?({surely}|(?:[a-z0-9._%+-]+[@＠﹫])?(?:{domain}))(?::[0-9]+)?(?:[/?#]{ADDRESS}*)?\
         |(?-u:\\b)[0-9]{{1,3}}(?:[.][0-9]{{1,3}}){{3}}[:/]{ADDRESS}*"
     ))
 });
@@ -63,6 +89,7 @@ pub(super) struct Links {
     hosts: Vec<String>,
     images: Regex,
     markdown: Regex,
+    targets: Regex,
     addresses: Regex,
 }
 
@@ -79,6 +106,7 @@ impl Links {
             hosts: hosts.iter().map(|host| host.to_lowercase()).collect(),
             images: compiled(&IMAGES)?,
             markdown: compiled(&MARKDOWN)?,
+            targets: compiled(&TARGETS)?,
             addresses: compiled(&ADDRESSES)?,
         })
     }
@@ -94,11 +122,14 @@ impl Links {
     }
 
     fn without(&self, text: &str, look: Look) -> String {
+        let part = |link: &Captures<'_>, group| link.get(group).map_or("", |m: Match<'_>| m.as_str()).to_owned();
         let text = self.images.replace_all(text, "");
         let text = self.markdown.replace_all(&text, |link: &Captures<'_>| {
-            let part = |group| link.get(group).map_or("", |m: Match<'_>| m.as_str());
-            let kept = if self.allows_address(part(2)) { part(0) } else { part(1) };
-            kept.to_owned()
+            let kept = if self.allows_address(&part(link, 2)) { 0 } else { 1 };
+            part(link, kept)
+        });
+        let text = self.targets.replace_all(&text, |link: &Captures<'_>| {
+            if self.allows_address(&part(link, 1)) { part(link, 0) } else { "]".to_owned() }
         });
         self.without_addresses(&text.replace("![", "! ["), look)
     }
@@ -107,18 +138,26 @@ impl Links {
         let mut kept = String::with_capacity(text.len());
         let mut end = 0;
         for found in self.addresses.captures_iter(text) {
-            let Some(whole) = found.get(0) else { continue };
+            let Some(whole) = found.get(0).filter(|whole| whole.start() >= end) else { continue };
             kept.push_str(&text[end..whole.start()]);
             let link = whole.as_str().trim_end_matches(['.', ',', ';', ':', '!', '?']);
             end = whole.start() + link.len();
-            let passes = look == Look::Scheme && found.get(1).is_none() && !has_scheme(link);
+            let is_scheme = found.get(1).is_some() || has_scheme(link) || goes_on_as_scheme(&text[whole.end()..]);
+            let passes = look == Look::Scheme && !is_scheme;
             let verdict = if passes { Verdict::Prose } else { self.judge(&found, &text[whole.end()..]) };
+            let verdict = if verdict == Verdict::Allowed { with_tail(&found, &text[end..]) } else { verdict };
             match verdict {
-                Verdict::Foreign => close_gap(&mut kept, &text[end..]),
-                Verdict::Allowed if kept.ends_with(|c: char| !c.is_whitespace() && may_join(c)) => {
-                    kept.extend([" ", link]);
+                Verdict::Prose => kept.push_str(link),
+                Verdict::Allowed => push_apart(&mut kept, link),
+                Verdict::Joined => {
+                    push_apart(&mut kept, link);
+                    kept.push(' ');
                 }
-                Verdict::Allowed | Verdict::Prose => kept.push_str(link),
+                Verdict::Foreign => close_gap(&mut kept, &text[end..]),
+                Verdict::Astray => {
+                    end += word(&text[end..]).len();
+                    close_gap(&mut kept, &text[end..]);
+                }
             }
         }
         kept.push_str(&text[end..]);
@@ -130,12 +169,13 @@ impl Links {
         if let Some(address) = found.get(1) {
             return verdict(self.allows_address(address.as_str()));
         }
-        let (Some(domain), Some(whole)) = (found.get(2), found.get(0)) else { return Verdict::Foreign };
-        let goes_on = whole.end() > domain.end() || after.starts_with(['/', ':']);
-        if after.starts_with(is_accented) || (!goes_on && is_sentence_joint(domain.as_str())) {
+        let (Some(domain), Some(whole)) = (domain(found), found.get(0)) else { return Verdict::Foreign };
+        let goes_on = whole.len() > domain.len() || after.starts_with(['/', ':']);
+        let name = domain.as_str();
+        if !goes_on && !is_surely_link(name) && (after.starts_with(is_accented) || is_sentence_joint(name)) {
             return Verdict::Prose;
         }
-        let host = domain.as_str().rsplit(['@', '＠']).next().unwrap_or_default();
+        let host = name.rsplit(AT).next().unwrap_or_default().trim_start_matches(['/', '\\']);
         verdict(self.allows_host(host))
     }
 
@@ -173,11 +213,80 @@ fn has_scheme(link: &str) -> bool {
     executable || [":/", ":\\"].iter().any(|mark| link.contains(mark))
 }
 
+/// What was found is the scheme of an address itself, by what follows it (`a@b.c://d`).
+fn goes_on_as_scheme(after: &str) -> bool {
+    after.starts_with(":/") || after.starts_with(":\\")
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Verdict {
     /// No link at all.
     Prose,
     Allowed,
+    /// Allowed, and what follows without a blank could be taken for more of it.
+    Joined,
     Foreign,
+    /// Allowed but for what follows, with which it leads elsewhere: foreign up to the next blank.
+    Astray,
+}
+
+/// The bare domain that was found, or the e-mail address.
+fn domain<'t>(found: &Captures<'t>) -> Option<Match<'t>> {
+    found.get(2).or_else(|| found.get(3))
+}
+
+/// The verdict on an allowed link, by what follows it. A browser reads more as the host than is ever written in one: all
+/// up to a slash, a question mark or a hash; and what stands before an `@` is only the name of a user to it.
+fn with_tail(found: &Captures<'_>, after: &str) -> Verdict {
+    let tail = word(after).split(['/', '?', '#', '\\']).next().unwrap_or_default();
+    if has_closed_host(found) {
+        return Verdict::Allowed;
+    }
+    let to_user = tail.contains(AT);
+    if found.get(1).is_none() {
+        return if to_user { Verdict::Joined } else { Verdict::Allowed };
+    }
+    let is_under_another = tail.strip_prefix('.').is_some_and(|rest| rest.starts_with(char::is_alphanumeric));
+    if to_user || is_under_another {
+        Verdict::Astray
+    } else if tail.trim_start_matches(DOTS).starts_with(char::is_alphanumeric) || may_name_another(tail) {
+        Verdict::Joined
+    } else {
+        Verdict::Allowed
+    }
+}
+
+/// Whether a link says itself where its host ends.
+fn has_closed_host(found: &Captures<'_>) -> bool {
+    let rest = match (found.get(1), found.get(0), domain(found)) {
+        (Some(address), ..) => address.as_str().split_once("//").map(|(_, rest)| rest),
+        (None, Some(whole), Some(domain)) => whole.as_str().get(domain.end() - whole.start()..),
+        _ => None,
+    };
+    rest.is_some_and(|rest| rest.contains(['/', '?', '#']))
+}
+
+/// Whether a domain could hide behind the marks that follow a link (`'.evil.com`). A full stop of a language without
+/// blanks hides none unless ASCII follows it.
+fn may_name_another(tail: &str) -> bool {
+    let after_dot = |(at, dot): (usize, &str)| {
+        let next = tail[at + dot.len()..].chars().next();
+        next.is_some_and(|c| c.is_alphanumeric() && (c.is_ascii() || !matches!(dot, "。" | "｡")))
+    };
+    tail.contains('%') || tail.match_indices(DOTS).any(after_dot)
+}
+
+/// What stands before the first blank.
+fn word(text: &str) -> &str {
+    text.split(char::is_whitespace).next().unwrap_or_default()
+}
+
+/// Puts a link behind what cannot be taken for its beginning.
+fn push_apart(kept: &mut String, link: &str) {
+    if kept.ends_with(|c: char| !c.is_whitespace() && may_join(c)) {
+        kept.push(' ');
+    }
+    kept.push_str(link);
 }
 
 /// A character that could make another domain of the one that follows it.
@@ -185,14 +294,21 @@ fn may_join(c: char) -> bool {
     !c.is_ascii() || matches!(c, '-' | '_' | '.')
 }
 
-/// Two sentences without a blank between them (`is done.It will`): a capital begins the second. Not so for the domains
-/// that nobody takes for a word.
+/// What nobody takes for words, whatever its last label.
+fn is_surely_link(domain: &str) -> bool {
+    let domain = domain.to_lowercase();
+    let is_www = domain.strip_prefix("www").is_some_and(|rest| rest.starts_with(DOTS));
+    is_www || domain.contains(AT) || domain.starts_with(['/', '\\'])
+}
+
+/// Two sentences without a blank between them (`is done.It will`): letters and one dot, and a capital begins the second.
+/// Not so for the domains that nobody takes for a word.
 fn is_sentence_joint(domain: &str) -> bool {
-    let last = domain.rsplit(['.', '。', '．', '｡']).next().unwrap_or_default();
-    let mut letters = last.chars();
+    let Some((first, second)) = domain.split_once(DOTS) else { return false };
+    let mut letters = second.chars();
     let capitalised = letters.next().is_some_and(char::is_uppercase) && letters.all(char::is_lowercase);
-    let surely = matches!(last.to_ascii_lowercase().as_str(), "com" | "net" | "org");
-    capitalised && !surely && !domain.to_lowercase().starts_with("www.") && !domain.contains(['@', '＠'])
+    let surely = matches!(second.to_ascii_lowercase().as_str(), "com" | "net" | "org");
+    first.chars().all(char::is_alphabetic) && capitalised && !surely
 }
 
 /// A Latin letter beyond ASCII: a word that begins like a top-level domain goes on with it (`fini.naïf`).

@@ -106,6 +106,15 @@ impl DecisionSchema {
         Ok(decision)
     }
 
+    /// Whether an answer could have such a value of a parameter: cleaning leaves it as it is, and no string in it is longer
+    /// than 256 characters. What is put into a decision after [`parse`](Self::parse) has passed nothing else.
+    #[must_use]
+    pub fn is_clean_parameter(&self, value: &Value) -> bool {
+        let mut cleaned = value.clone();
+        self.cleaner.words(&mut cleaned);
+        cleaned == *value && rules::are_short(value)
+    }
+
     /// Cleans before validation, so that the limits of the schema hold for what is handed on.
     fn clean(&self, fields: &mut Map<String, Value>) {
         for (name, value) in fields {

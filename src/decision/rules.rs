@@ -46,9 +46,8 @@ impl Rules {
         let values = fields.get("extracted_parameters").and_then(Value::as_object);
         let (Some(allowed), Some(values)) = (allowed, values) else { return Vec::new() };
         let unfit = |value: &Value| match value {
-            Value::String(text) => text.chars().count() > MAX_VALUE,
             Value::Array(_) | Value::Object(_) => true,
-            Value::Null | Value::Bool(_) | Value::Number(_) => false,
+            scalar => !are_short(scalar),
         };
         values
             .iter()
@@ -80,6 +79,16 @@ impl Rules {
         if unsure || self.high_risk.contains(&key) {
             decision.requires_human_agent = true;
         }
+    }
+}
+
+/// Whether no string inside a value is too long for the value of a parameter.
+pub(super) fn are_short(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.chars().count() <= MAX_VALUE,
+        Value::Array(items) => items.iter().all(are_short),
+        Value::Object(fields) => fields.values().all(are_short),
+        Value::Null | Value::Bool(_) | Value::Number(_) => true,
     }
 }
 

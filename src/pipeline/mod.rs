@@ -14,6 +14,7 @@ mod unheard;
 use std::{sync::Arc, time::Duration};
 
 use serde::Deserialize;
+use serde_json::Value;
 use tokio::time::Instant;
 
 use self::run::{Limits, NoDecision, Run, share};
@@ -135,7 +136,7 @@ impl Pipeline {
             run.degraded.push(Degraded::Redacted);
         }
         if let Ok(decision) = &mut result {
-            decision.extracted_parameters.values_mut().for_each(|value| redactor.restore_value(value));
+            decision.extracted_parameters.values_mut().for_each(|value| self.restore(&redactor, value));
         }
         run.stages.total = started.elapsed();
         let ended_at = now.plus(run.stages.total);
@@ -156,6 +157,16 @@ impl Pipeline {
         };
         let told = run.told.take().map(|told| shown::told(told, &mut redactor));
         Decided { outcome, stages: run.stages, told }
+    }
+
+    /// Puts back what was masked. It is a customer's text that no check has seen: a value that it makes one which no model
+    /// could have answered keeps its placeholders.
+    fn restore(&self, redactor: &Redactor<'_>, value: &mut Value) {
+        let mut restored = value.clone();
+        redactor.restore_value(&mut restored);
+        if self.schema.is_clean_parameter(&restored) {
+            *value = restored;
+        }
     }
 
     async fn decide(

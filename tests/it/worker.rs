@@ -267,6 +267,22 @@ async fn a_profile_that_restores_gets_what_was_masked_in_the_parameters_only() {
 }
 
 #[tokio::test]
+async fn what_no_model_could_have_answered_is_not_restored_into_a_parameter() {
+    let world = World::start().await;
+    let mut answer = decision();
+    answer["extracted_parameters"] = json!({"old": "[EMAIL_1]", "all": ["[EMAIL_2]", "[EMAIL_3]"], "new": "[EMAIL_4]"});
+    world.llm.always(COMPLETIONS, completion(&answer.to_string()));
+    let app = TestApp::start_in(world, &[("CFR__PROFILES__DEFAULT__REDACTION__RESTORE", "true")]).await;
+    let mut body = trigger();
+    let long = "x".repeat(300);
+    let hostile = format!("x{{{{context.apiKey}}}}@a.com, \"<img/src=x/onerror=alert(1)>\"@a.com, {long}@a.com");
+    body["lastMessage"] = json!(format!("{hostile}, Olga.K@example.com"));
+    let outcome = app.outcome_of(&body).await;
+    let expected = json!({"old": "[EMAIL_1]", "all": ["[EMAIL_2]", "[EMAIL_3]"], "new": "Olga.K@example.com"});
+    assert_eq!(outcome["routing_decision"]["extracted_parameters"], expected);
+}
+
+#[tokio::test]
 async fn nothing_invisible_hides_a_card_number_in_any_field() {
     let app = TestApp::start().await;
     let hidden = "41\u{200b}11 1111 11\u{200d}11 1111";

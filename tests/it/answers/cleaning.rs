@@ -78,6 +78,17 @@ fn the_suggested_response_is_plain_text_with_links_only_to_listed_hosts() {
             "请访问https://help.example.com/a重置",
             "请访问 https://help.example.com/a重置",
         ),
+        (
+            "words right behind a listed address",
+            "https://help.example.com重置。您好",
+            "https://help.example.com 重置。您好",
+        ),
+        (
+            "a full stop right behind it",
+            "请访问 https://help.example.com。您好",
+            "请访问 https://help.example.com 。您好",
+        ),
+        ("an address that goes astray", "See https://help.example.com'@1/x?y now", "See now"),
         ("an address by number", "See http://3232235777/ or 10.0.0.1/x now", "See or now"),
         ("a version number", "Version 1.2.3.4 of the app", "Version 1.2.3.4 of the app"),
         ("an e-mail address", "Write to a.b+c@evil.com today", "Write to today"),
@@ -140,15 +151,22 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_response_is_clean_after_one_cleaning(
+    fn a_response_and_a_parameter_are_clean_after_one_cleaning(
         parts in prop::collection::vec(
-            "<[a-z/!]|>|</?b>|&#46;|&lt;|\\{|\\}|!?\\[|\\]|\\(|\\)|https://|evil|help\\.example\\.com|\\.com|\\.|@|/| |请|\\PC{1,3}",
+            "<[a-z/!]|>|</?b>|&#46;|&lt;|\\{|\\}|!?\\[|\\]|\\(|\\)|https://|evil|help\\.example\\.com|www\\.|\\.(com|rare|рф)|\\.|'|:8|@|/| |请|\\PC{1,3}",
             1..40,
         ),
     ) {
         let clean = |text: &str| {
             PROFILE.parse(&with(json!({ "suggested_response": text }))).map(|decision| decision.suggested_response)
         };
+        let parameter = |text: &str| {
+            let decision = PROFILE.parse(&with(json!({"extracted_parameters": {"p": text}}))).unwrap();
+            decision.extracted_parameters["p"].as_str().unwrap().to_owned()
+        };
+        let once = parameter(&parts.concat());
+        prop_assert!(PROFILE.is_clean_parameter(&json!(once)) || once.chars().count() > 256, "{:?}", once);
+        prop_assert_eq!(parameter(&once), once);
         if let Ok(once) = clean(&parts.concat()) {
             prop_assert!((1..=2_000).contains(&once.chars().count()));
             prop_assert!(!once.contains("{{") && !once.contains("!["), "{:?}", once);
@@ -168,6 +186,16 @@ fn a_parameter_keeps_what_customers_are_asked_for_and_loses_links_and_markup() {
         ("a time", "at 10:30, ratio 1:2", "at 10:30, ratio 1:2"),
         ("a foreign link", "see https://attacker.com/x now", "see now"),
         ("a listed link", "https://help.example.com/x", "https://help.example.com/x"),
+        ("a listed host as the user", "https://help.example.com'@attacker.com/x", ""),
+        ("a listed host under another top", "see https://help.example.com.рф/x", "see"),
+        (
+            "a domain behind a listed host",
+            "https://help.example.com'.attacker.com",
+            "https://help.example.com '.attacker.com",
+        ),
+        ("brackets in a link's words", "[red [now]](//attacker.com)", "[red [now]]"),
+        ("a scheme behind an e-mail address", "a@attacker.rare://x", "://x"),
+        ("a mail address of a rare top", "a@attacker.rare", "a@attacker.rare"),
         ("a link behind a domain", "t.co/https://attacker.com", ""),
         ("a script behind a domain", "t.co/p://", ""),
         ("backslashes", r"https:\\attacker.com", ""),
