@@ -25,7 +25,7 @@ pub use self::patterns::{RedactionError, RedactionRules};
 pub struct Config {
     /// Payment card numbers: 13–19 digits, however grouped, that pass the Luhn check and begin like those of a brand. Also
     /// their security codes: three or four digits beside a word like CVV or CVC, or, where a card was found, CID or
-    /// "security code".
+    /// "security code"; and such digits directly after a card or its expiry date.
     pub cards: bool,
     /// International bank account numbers that pass the mod-97 check (ISO 13616).
     pub ibans: bool,

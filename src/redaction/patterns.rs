@@ -190,6 +190,7 @@ impl RedactionRules {
             };
             search.look(Some(SSN), |part| numbered(part, fitting(ssns, part, fits, str::len)));
         }
+                search.look_after(CARD, Some(CODE), |rest| codes.after_card(rest));
         if let Some(phones) = self.phones.as_ref().filter(|phones| digits >= SHORTEST_PHONE && phones.is_match(text)) {
             search.set_aside(self.dates.find_iter(text).map(|m| m.range()));
             let fits = |part: &str, range: &Range<usize>| stands_alone(part, range) && is_grouped(&part[range.clone()]);
