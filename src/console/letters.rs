@@ -87,7 +87,7 @@ fn one(console: &Console, letter: &DeadLetter, revealed: bool) -> Markup {
     html! {
         section {
             p class="notice bad" { b { (letter.reason.as_str()) } ": " (shown::meaning(letter.reason)) "." }
-            (story::json(&whole.to_string(), true))
+            (story::pretty(&whole))
         }
     }
 }

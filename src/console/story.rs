@@ -23,7 +23,10 @@ use super::{
     stages,
 };
 use crate::{
-    dead_letters::{Operator, shown},
+    dead_letters::{
+        Operator,
+        shown::{self, Kind},
+    },
     story::{Answer, CallbackTry, Told},
     time::EpochMs,
 };
@@ -63,7 +66,7 @@ fn show(console: &Console, visitor: &Visitor, id: &str, revealed: bool) -> Respo
         section { h2 { "Callback" } (tries(&entry.tries)) }
         (actions(visitor, id, entry.story.told.is_some(), revealed))
         @if let Some(told) = &entry.story.told { (told_of(told, revealed)) }
-        section { h2 { "Outcome" small { "the body of the callback" } } (json(&entry.story.outcome, revealed)) }
+        section { h2 { "Outcome" small { "the body of the callback" } } (json(Kind::Outcome, &entry.story.outcome, revealed)) }
     };
     page::page(console, visitor, Part::Outcomes, "Outcome", &content).into_response()
 }
@@ -163,7 +166,7 @@ fn actions(visitor: &Visitor, id: &str, told: bool, revealed: bool) -> Markup {
 
 fn told_of(told: &Told, revealed: bool) -> Markup {
     html! {
-        section { h2 { "Trigger" small { "as a template sees it" } } (json(&told.trigger.to_string(), revealed)) }
+        section { h2 { "Trigger" small { "as a template sees it" } } (json(Kind::Trigger, &told.trigger.to_string(), revealed)) }
         @if !told.system.is_empty() || !told.user.is_empty() {
             section { h2 { "Prompt" } (text("system", &told.system, revealed)) (text("user", &told.user, revealed)) }
         }
@@ -224,13 +227,14 @@ pub(super) fn text(name: &str, text: &str, revealed: bool) -> Markup {
 }
 
 /// A JSON text; masked, its shape and our own words only.
-pub(super) fn json(text: &str, revealed: bool) -> Markup {
-    let value = if revealed {
-        serde_json::from_str(text).unwrap_or(Value::String(text.to_owned()))
-    } else {
-        shown::masked(text.as_bytes())
-    };
-    html! { figure class="text" { pre tabindex="0" { (serde_json::to_string_pretty(&value).unwrap_or_default()) } } }
+fn json(kind: Kind, text: &str, revealed: bool) -> Markup {
+    let whole = || serde_json::from_str(text).unwrap_or(Value::String(text.to_owned()));
+    pretty(&if revealed { whole() } else { shown::masked(kind, text.as_bytes()) })
+}
+
+/// JSON as it is.
+pub(super) fn pretty(value: &Value) -> Markup {
+    html! { figure class="text" { pre tabindex="0" { (serde_json::to_string_pretty(value).unwrap_or_default()) } } }
 }
 
 #[cfg(test)]

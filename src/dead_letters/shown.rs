@@ -5,9 +5,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+pub use super::masked::Kind;
 use super::{Operator, masked};
 use crate::{
-    message::{DeadLetter, Reason, Try},
+    message::{DeadLetter, Lane, Reason, Try},
     time::EpochMs,
     trigger::TriggerId,
 };
@@ -40,12 +41,13 @@ pub fn whole(letter: &DeadLetter, now: EpochMs, reveal: bool) -> Value {
     shown["stored"] = json!(envelope.stored_at.map(moment));
     shown["user"] = json!(personal(&envelope.user_id));
     shown["session"] = json!(envelope.session_id.as_deref().map(personal));
-    shown["language"] = json!(envelope.language);
+    shown["language"] = json!(envelope.language.as_deref().map(masked::language));
     shown["callback"] =
         json!(envelope.callback.as_deref().map(|url| if reveal { url } else { "named by the trigger" }));
     shown["tries"] = envelope.tries.iter().map(tried).collect();
     shown["traceparent"] = json!(envelope.traceparent);
-    shown["body"] = if reveal { revealed(&letter.message.body) } else { masked::body(&letter.message.body) };
+    shown["body"] =
+        if reveal { revealed(&letter.message.body) } else { masked::body(kind(letter), &letter.message.body) };
     shown
 }
 
@@ -59,10 +61,18 @@ fn tried(one: &Try) -> Value {
     })
 }
 
-/// A JSON text with our own words and its shape only.
+/// What the body of a dead letter is. What cannot be told from its headers is taken for a customer's.
+fn kind(letter: &DeadLetter) -> Kind {
+    match letter.message.lane_of_replay() {
+        Lane::Outcome => Kind::Record,
+        Lane::Work | Lane::Late => Kind::Trigger,
+    }
+}
+
+/// A JSON text of that kind with our own words and its shape only.
 #[must_use]
-pub fn masked(body: &[u8]) -> Value {
-    masked::body(body)
+pub fn masked(kind: Kind, text: &[u8]) -> Value {
+    masked::body(kind, text)
 }
 
 /// Notes in the log that an operator saw customers' words.

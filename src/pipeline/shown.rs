@@ -1,6 +1,8 @@
 //! What of a trigger may be shown to a model, or stored: cleaned first, so that nothing invisible hides a card number
 //! from the redactor, then masked.
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value, json};
 
 use super::HistoryLimits;
@@ -15,6 +17,14 @@ use crate::{
 
 /// Stands for a turn of which the channel has masked a part: what is left of it is not sent either.
 const MASKED_TURN: &str = "[MASKED]";
+
+/// Longest time that a turn may bear, in characters, and what it is written with: times in every spelling that machines
+/// have. Anything longer or other is somebody's words.
+const LONGEST_TIME: usize = 40;
+const OF_TIMES: &str = "0123456789TtZz:.+- /,";
+
+/// Stands for the ids of a conversation and its customer in what is kept: no template sees them.
+const STAND_IN: &str = "not-kept";
 
 /// The prompt of a trigger with the history it brings, for those who write templates.
 ///
@@ -51,6 +61,7 @@ pub(super) fn conversation(
         let clean = customer_text::clean(&turn.text);
         let masked = customer_text::is_masked(&clean);
         turn.text = if masked { MASKED_TURN.to_owned() } else { redactor.redact(&clean).into_owned() };
+        turn.timestamp = turn.timestamp.take().filter(|time| is_time(time) && is_harmless(time, redactor));
     }
     conversation
 }
@@ -65,7 +76,19 @@ pub(super) fn trigger(body: &TriggerBody, redactor: &mut Redactor<'_>) -> Trigge
         candidate.description = candidate.description.take().map(|description| text(&description, redactor));
     }
     body.metadata = metadata(body.metadata, redactor);
+    body.channel = body.channel.map(|channel| text(&channel, redactor));
+    // A language tag holds up to 35 letters and digits of anybody's choice; masked it would be none.
+    body.language = body.language.filter(|language| is_harmless(language, redactor));
     body
+}
+
+fn is_time(text: &str) -> bool {
+    text.len() <= LONGEST_TIME && text.chars().all(|c| OF_TIMES.contains(c))
+}
+
+/// True if there is nothing to mask in a text.
+fn is_harmless(text: &str, redactor: &mut Redactor<'_>) -> bool {
+    matches!(redactor.redact(text), Cow::Borrowed(_))
 }
 
 /// What an outcome may echo of a trigger's metadata, and a template may see.
@@ -89,14 +112,14 @@ pub fn redact(value: &mut Value, rules: &RedactionRules) {
 fn clean(value: &mut Value) {
     match value {
         Value::String(text) => {
-            if let std::borrow::Cow::Owned(cleaned) = customer_text::clean(text) {
+            if let Cow::Owned(cleaned) = customer_text::clean(text) {
                 *text = cleaned;
             }
         }
         Value::Array(items) => items.iter_mut().for_each(clean),
         Value::Object(fields) => {
             fields.values_mut().for_each(clean);
-            if fields.keys().any(|name| matches!(customer_text::clean(name), std::borrow::Cow::Owned(_))) {
+            if fields.keys().any(|name| matches!(customer_text::clean(name), Cow::Owned(_))) {
                 let cleaned = |(name, value): (String, Value)| (customer_text::clean(&name).into_owned(), value);
                 *fields = std::mem::take(fields).into_iter().map(cleaned).collect();
             }
@@ -106,10 +129,11 @@ fn clean(value: &mut Value) {
 }
 
 /// A trigger as [`trigger`] shows it and its conversation, in the form of a request: what would render the same prompt.
+/// The ids that a request must have are none of a customer's.
 pub(super) fn request(body: &TriggerBody, conversation: &Conversation) -> Value {
     let mut request = json!({
-        "conversationId": body.conversation_id,
-        "userId": body.user_id,
+        "conversationId": STAND_IN,
+        "userId": STAND_IN,
         "lastMessage": body.last_message,
         "confidenceScore": body.confidence_score,
         "detectedIntent": body.detected_intent,

@@ -2,7 +2,14 @@
 
 use std::ops::Range;
 
-use super::digits::{MAX_GAP, digit, is_separator};
+use super::digits::{digit, is_separator};
+
+/// Most separators between two digits of one number.
+const MAX_GAP: usize = 6;
+
+/// What may stand between the groups of a card number, but not between the digits of other lists: times and amounts are
+/// written so.
+const BETWEEN_GROUPS: [char; 3] = [':', '\'', '’'];
 
 /// One digit and where it stands.
 struct Digit {
@@ -22,7 +29,7 @@ pub(super) fn find(text: &str) -> Vec<(Range<usize>, String)> {
             let begins = (gap > 0 || run.is_empty()).then_some(separator);
             run.push(Digit { range: at..at + c.len_utf8(), value, begins });
             (gap, separator) = (0, ' ');
-        } else if is_separator(c) && gap < MAX_GAP {
+        } else if (is_separator(c) || BETWEEN_GROUPS.contains(&c)) && gap < MAX_GAP {
             gap += 1;
             separator = if c.is_whitespace() { separator } else { c };
         } else {
@@ -59,14 +66,18 @@ fn is_card(digits: &[Digit]) -> bool {
 }
 
 /// Groups as on a card (four or more digits but for the last group, or all of one length), or at least one kind of
-/// separator throughout: otherwise a list of short numbers would be tried in every combination.
+/// separator throughout: otherwise a list of short numbers would be tried in every combination. What parts times and
+/// amounts parts nothing but groups as on a card.
 fn is_one_number(digits: &[Digit]) -> bool {
     let separators: Vec<_> = digits[1..].iter().filter_map(|digit| digit.begins).collect();
     let lengths: Vec<_> = digits.chunk_by(|_, next| next.begins.is_none()).map(<[Digit]>::len).collect();
     let (last, others) = lengths.split_last().unwrap_or((&0, &[]));
     let as_on_a_card = others.iter().all(|length| *length >= 4);
     let even = others.iter().all(|length| length == &others[0] && length >= last);
-    as_on_a_card || even || separators.iter().all(|separator| *separator == separators[0])
+    if as_on_a_card || separators.iter().any(|separator| BETWEEN_GROUPS.contains(separator)) {
+        return as_on_a_card;
+    }
+    even || separators.iter().all(|separator| *separator == separators[0])
 }
 
 /// Issuer prefixes and lengths (ISO/IEC 7812, as the brands publish them). They keep most order numbers and all

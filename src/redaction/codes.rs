@@ -1,4 +1,5 @@
-//! The security code of a payment card: three or four digits that only the words beside them give away.
+//! The security code of a payment card: three or four digits that only the words beside them give away, or the card that
+//! they come directly after.
 
 use std::ops::Range;
 
@@ -20,11 +21,21 @@ const CODE: &str = r"(?P<code>\d{3,4}|\d(?:\ \d){2,3})";
 const NAMED: &str =
     r"(?:\s?[(=]\s?|\ (?:is|was|as|ist|est|es|è|é)\ (?:(?:my|the|a|its|meine?|die|der|mon|le|mi|el|il)\ )?)";
 
-/// Finds codes by the words beside them.
+/// Between a card and what follows it, and between its expiry date and the code. After a date `/` and `-` stand between
+/// blanks only: `12/12/2027` has no code in it.
+const AFTER_CARD: &str = r"[\s.,;:|/()\-–—]";
+const AFTER_EXPIRY: &str = r"(?:\s[\-–—/]\s|[\s.,;:|()]){1,4}";
+/// `12/27`, `12 / 2027`, `12-27`. Without a sign between, it could not be told from a code of four digits.
+const EXPIRY: &str = r"\d{1,2}\s?[/|\-–]\s?(?:\d{4}|\d{2})";
+const EXPIRES: &str = r"(?:exp(?:iry|ires|iration|ire)?\.?(?:\ date|\ le)?|valid(?:\ (?:thru|through|until|till|to))?|good\ thru
+    |(?:gültig\ )?bis|ablauf(?:datum)?|caduca|vence|scade(?:nza)?|valable\ jusqu['’]au)";
+
+/// Finds codes by the words beside them, and by the card before them.
 #[derive(Debug)]
 pub(super) struct Codes {
     strong: [Regex; 2],
     weak: [Regex; 2],
+    after_card: Regex,
 }
 
 impl Codes {
@@ -34,7 +45,15 @@ impl Codes {
             let after = format!(r"(?ix){CODE}{NAMED}(?:{words})\b");
             Ok([build(&before)?, build(&after)?])
         };
-        Ok(Self { strong: of(STRONG)?, weak: of(WEAK)? })
+        let expiry = format!(r"(?:(?:{EXPIRES}{AFTER_CARD}{{0,4}})?{EXPIRY}{AFTER_EXPIRY})?");
+        let after_card = build(&format!(r"(?ix)\A{AFTER_CARD}{{1,4}}{expiry}(?P<code>\d{{3,4}})"))?;
+        Ok(Self { strong: of(STRONG)?, weak: of(WEAK)?, after_card })
+    }
+
+    /// The code that the text after a card begins with, or has after the card's expiry date.
+    pub(super) fn after_card(&self, rest: &str) -> Option<(Range<usize>, String)> {
+        let code = self.after_card.captures(rest)?.name("code")?;
+        stands_alone(rest, &code.range()).then(|| (code.range(), only_digits(code.as_str())))
     }
 
     /// The codes in a part of a text. `card`: there is a card about as well.

@@ -15,7 +15,7 @@ const ZEROS: [char; 61] = [
 /// The mathematical digits: five alphabets of ten, without a gap.
 const MATHEMATICAL: std::ops::RangeInclusive<char> = '\u{1d7ce}'..='\u{1d7ff}';
 
-/// Most separators between two digits of one number (` - `).
+/// Most separators between two characters of one IBAN (` - `).
 pub(super) const MAX_GAP: usize = 3;
 
 /// The value of a decimal digit, whatever its script; of a raised, lowered or circled one, too.

@@ -21,6 +21,9 @@ const LENGTHS: [(&[u8; 2], usize); 89] = [
     (b"YE", 30),
 ];
 
+/// What an IBAN is called.
+const NAME: [char; 4] = ['I', 'B', 'A', 'N'];
+
 /// Every IBAN in a text, also in small or full-width letters and in groups, and its canonical spelling.
 pub(super) fn find(text: &str) -> Vec<(Range<usize>, String)> {
     let (mut found, mut end, mut inside) = (Vec::new(), 0, false);
@@ -31,12 +34,19 @@ pub(super) fn find(text: &str) -> Vec<(Range<usize>, String)> {
         if !begins || !plain.is_some_and(|c| c.is_ascii_alphabetic()) {
             continue;
         }
+        let at = at + name(&text[at..]);
         if let Some((length, number)) = iban(&text[at..]) {
             end = at + length;
             found.push((at..end, number));
         }
     }
     found
+}
+
+/// Length of the word `IBAN` that a text begins with: no country is called so, and some write no blank after it.
+fn name(text: &str) -> usize {
+    let first = || text.chars().take(NAME.len());
+    if first().map(plain).eq(NAME.map(Some)) { first().map(char::len_utf8).sum() } else { 0 }
 }
 
 /// A letter or digit of an IBAN as it is stored.

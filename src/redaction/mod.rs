@@ -15,9 +15,12 @@ mod search;
 use std::{borrow::Cow, collections::HashMap, ops::Range};
 
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 
 pub use self::patterns::{RedactionError, RedactionRules};
+
+/// No card number is as large.
+const LARGEST_CARD: f64 = 1e19;
 
 /// What to mask. Everything built in is on by default.
 #[derive(Clone, Debug, Deserialize, schemars::JsonSchema)]
@@ -25,14 +28,15 @@ pub use self::patterns::{RedactionError, RedactionRules};
 pub struct Config {
     /// Payment card numbers: 13–19 digits, however grouped, that pass the Luhn check and begin like those of a brand. Also
     /// their security codes: three or four digits beside a word like CVV or CVC, or, where a card was found, CID or
-    /// "security code".
+    /// "security code"; and such digits directly after a card or its expiry date.
     pub cards: bool,
     /// International bank account numbers that pass the mod-97 check (ISO 13616).
     pub ibans: bool,
     /// E-mail addresses.
     pub emails: bool,
     /// Telephone numbers written with a `+`, or with separators and a leading zero, or as North Americans group them, or
-    /// with an area code in brackets, or as the Chinese group mobile numbers (3-4-4).
+    /// with an area code in brackets, or as mobile numbers are grouped in China (3-4-4), and, between
+    /// blanks, in Spain (3-2-2-2) and India (5-5).
     pub phones: bool,
     /// US social security numbers written with dashes; not those that are never issued (000, 666, 9xx).
     pub ssns: bool,
@@ -110,7 +114,7 @@ impl<'r> Redactor<'r> {
                 }
             }
             Value::Number(number) => {
-                if let Some(masked) = self.redact_number(&number.to_string()) {
+                if let Some(masked) = digits_of(number).and_then(|digits| self.redact_number(&digits)) {
                     *value = Value::String(masked);
                 }
             }
@@ -168,7 +172,7 @@ impl<'r> Redactor<'r> {
     fn redact_code(&mut self, name: &str, value: &Value) -> Option<String> {
         let code = match value {
             Value::String(text) => Cow::Borrowed(text.trim()),
-            Value::Number(number) => Cow::Owned(number.to_string()),
+            Value::Number(number) => Cow::Owned(digits_of(number)?),
             _ => return None,
         };
         let code = Some(code).filter(|code| self.rules.is_code(name, code))?;
@@ -187,6 +191,15 @@ impl<'r> Redactor<'r> {
         }
         placeholder
     }
+}
+
+/// The digits of a whole number, whatever its sign and however it is written: `4.0`, `-4`, `4e0`.
+fn digits_of(number: &Number) -> Option<String> {
+    let whole = number.as_u64().or_else(|| number.as_i64().map(i64::unsigned_abs)).map(|whole| whole.to_string());
+    whole.or_else(|| {
+        let size = number.as_f64()?.abs();
+        (size.fract() == 0.0 && size < LARGEST_CARD).then(|| format!("{size:.0}"))
+    })
 }
 
 /// Length of what makes a keycap or an emoji of the last digit before it: without that it decorates nothing.

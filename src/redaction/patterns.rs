@@ -23,9 +23,10 @@ const PHONE: &str = "PHONE";
 const MAX_COMPILED: usize = 1 << 20;
 
 /// RFC 6531 and 5891: any letters, with the marks that some scripts write vowels with; also a quoted name. A slash, `=` and
-/// `?` are left out of what RFC 5322 allows: they rather part an address from the link it stands in.
+/// `?` are left out of what RFC 5322 allows: they rather part an address from the link it stands in. One blank on either
+/// side of the sign is how people spell an address that a form would refuse.
 const EMAILS: &str = r#"(?x)
-    (?: "[^"\s][^"\n]{0,62}" | [\p{L}\p{N}_%+] [\p{L}\p{M}\p{N}._%+'!\#$&*^{|}~-]* ) [@＠﹫]
+    (?: "[^"\s][^"\n]{0,62}" | [\p{L}\p{N}_%+] [\p{L}\p{M}\p{N}._%+'!\#$&*^{|}~-]* ) (?: [@＠﹫] | [\ \u{a0}][@＠﹫][\ \u{a0}] )
     (?: [\p{L}\p{M}\p{N}-]+ [.。．｡] )+ (?: (?i:xn--[a-z0-9-]+) | \p{L}[\p{L}\p{M}]+ )"#;
 const SSNS: &str = r"\d{3}[-\u{2010}-\u{2013}\u{2212}\u{ff0d}]\d{2}[-\u{2010}-\u{2013}\u{2212}\u{ff0d}]\d{4}";
 
@@ -38,6 +39,14 @@ const PHONES: &str = r"(?x)
     \d{3} [\ \u{a0}.\-\u{2010}-\u{2013}] \d{4}
   | \([1-9]\d{1,3}\) [\ \u{a0}]? \d{3,5} [\ \u{a0}.\-\u{2010}-\u{2013}] \d{4}
   | 1[3-9]\d [\ \u{a0}\-] \d{4} [\ \u{a0}\-] \d{4}";
+
+/// In the same way: mobile numbers of Spain (3-2-2-2) and of India (5-5) between blanks, with the country or without.
+const BLANKS: &str = r"
+    (?: 34[\ \u{a0}] )? [6-9]\d{2} (?: [\ \u{a0}] \d{2} ){3}
+  | (?: 91[\ \u{a0}] )? [6-9]\d{4} [\ \u{a0}] \d{5}";
+
+/// What begins a number with its country, as keyboards have it.
+const PLUS: [char; 2] = ['+', '＋'];
 
 /// The sign of an e-mail address, as keyboards have it.
 const SIGNS: [char; 3] = ['@', '＠', '﹫'];
@@ -68,11 +77,33 @@ pub struct RedactionRules {
     ibans: bool,
     emails: Option<Regex>,
     ssns: Option<Regex>,
-    phones: Option<Regex>,
+    phones: Option<Phones>,
     uuids: Regex,
     dates: Regex,
     placeholders: Regex,
     restore: bool,
+}
+
+/// Telephone numbers.
+#[derive(Debug)]
+struct Phones {
+    all: Regex,
+    /// Those that only blanks group, from their beginning to their end.
+    blanks: Regex,
+}
+
+impl Phones {
+    fn new() -> Result<Self, RedactionError> {
+        let all = built(PHONE, &format!("{PHONES}|{BLANKS}"))?;
+        Ok(Self { all, blanks: built(PHONE, &format!(r"(?x)\A(?:{BLANKS})\z"))? })
+    }
+
+    /// True for a match that is a telephone number where it stands.
+    fn fits(&self, text: &str, range: &Range<usize>) -> bool {
+        let number = &text[range.clone()];
+        let alone = stands_alone(text, range) && is_grouped(number);
+        alone && (has_no_neighbours(text, range) || !self.blanks.is_match(number))
+    }
 }
 
 /// A pattern cannot be used.
@@ -99,7 +130,7 @@ impl RedactionRules {
             ibans: config.ibans,
             emails: optional(config.emails, EMAIL, EMAILS)?,
             ssns: optional(config.ssns, SSN, SSNS)?,
-            phones: optional(config.phones, PHONE, PHONES)?,
+            phones: config.phones.then(Phones::new).transpose()?,
             uuids: built("UUID", UUIDS)?,
             dates: built("DATE", DATES)?,
             placeholders: built("PLACEHOLDER", PLACEHOLDERS)?,
@@ -159,6 +190,7 @@ impl RedactionRules {
             if let Some(codes) = self.cards.as_ref().filter(|_| digits >= SHORTEST_CODE) {
                 let card = card || search.has(CARD);
                 search.look(Some(CODE), |part| codes.find(part, card));
+                search.look_after(CARD, Some(CODE), |rest| codes.after_card(rest));
             }
             if search.count() == before {
                 break;
@@ -190,10 +222,14 @@ impl RedactionRules {
             };
             search.look(Some(SSN), |part| numbered(part, fitting(ssns, part, fits, str::len)));
         }
-        if let Some(phones) = self.phones.as_ref().filter(|phones| digits >= SHORTEST_PHONE && phones.is_match(text)) {
+        if let Some(phones) =
+            self.phones.as_ref().filter(|phones| digits >= SHORTEST_PHONE && phones.all.is_match(text))
+        {
             search.set_aside(self.dates.find_iter(text).map(|m| m.range()));
-            let fits = |part: &str, range: &Range<usize>| stands_alone(part, range) && is_grouped(&part[range.clone()]);
-            search.look(Some(PHONE), |part| numbered(part, fitting(phones, part, fits, fraction_or_all)));
+            search.look(Some(PHONE), |part| {
+                let fits = |part: &str, range: &Range<usize>| phones.fits(part, range);
+                numbered(part, fitting(&phones.all, part, fits, fraction_or_all))
+            });
         }
     }
 }
@@ -222,16 +258,41 @@ fn numbered(text: &str, ranges: Vec<Range<usize>>) -> Vec<(Range<usize>, String)
 
 /// An e-mail address in its plain spelling.
 fn address(text: &str) -> String {
-    text.to_lowercase().replace(SIGNS, "@").replace(['。', '．', '｡'], ".")
+    let plain = text.to_lowercase().replace(SIGNS, "@").replace(['。', '．', '｡'], ".");
+    plain.replace([' ', '\u{a0}'], "")
 }
 
 /// True when a number is not a part of a word, of an identifier or of a longer number.
 fn stands_alone(text: &str, range: &Range<usize>) -> bool {
-    let joins = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-');
-    let mut after = text[range.end..].chars();
-    let next = after.next();
-    let goes_on = matches!(next, Some('-' | '.')) && after.next().is_some_and(char::is_alphanumeric);
-    !text[..range.start].ends_with(joins) && !next.is_some_and(|c| c.is_alphanumeric() || c == '_') && !goes_on
+    begins_alone(&text[..range.start], &text[range.clone()]) && ends_alone(&text[range.end..])
+}
+
+/// A `+` begins a number even where a word runs into it. Underscores join only what is beyond them: else they are the
+/// marks of italics.
+fn begins_alone(before: &str, number: &str) -> bool {
+    if number.starts_with(PLUS) {
+        return !before.ends_with(char::is_numeric);
+    }
+    !before.ends_with('-') && !before.trim_end_matches('_').ends_with(char::is_alphanumeric)
+}
+
+/// After a dot only a digit goes on with a number: a letter begins the next sentence. After a hyphen a digit does, or what
+/// an identifier has (`-A1`): a mere word does not.
+fn ends_alone(after: &str) -> bool {
+    if let Some(rest) = after.strip_prefix('.') {
+        return !rest.starts_with(char::is_numeric);
+    }
+    if let Some(rest) = after.strip_prefix('-') {
+        return !rest.trim_start_matches(char::is_alphabetic).starts_with(char::is_numeric);
+    }
+    !after.trim_start_matches('_').starts_with(char::is_alphanumeric)
+}
+
+/// Forms that only blanks group are none where more groups of digits are beside them: order numbers are written so.
+fn has_no_neighbours(text: &str, range: &Range<usize>) -> bool {
+    let blank = |c: char| matches!(c, ' ' | '\u{a0}');
+    let before = text[..range.start].trim_end_matches(blank).ends_with(char::is_numeric);
+    !before && !text[range.end..].trim_start_matches(blank).starts_with(char::is_numeric)
 }
 
 /// A `+` or a separator tells a telephone number from a mere number; a decimal fraction is one.
@@ -239,7 +300,7 @@ fn is_grouped(number: &str) -> bool {
     if number.starts_with("0.") {
         return false;
     }
-    number.starts_with(['+', '＋']) || number.trim_start_matches('(').chars().any(|c| digit(c).is_none())
+    number.starts_with(PLUS) || number.trim_start_matches('(').chars().any(|c| digit(c).is_none())
 }
 
 /// Length of the decimal fraction that a text begins with, else of all of it: what follows a fraction is another number.

@@ -34,8 +34,26 @@ impl<'t, 'r> Search<'t, 'r> {
     where
         I: IntoIterator<Item = (Range<usize>, String)>,
     {
+        self.look_in(self.parts(), name, find);
+    }
+
+    /// Does the same only in the parts that begin directly after a value of the kind `after`.
+    pub(super) fn look_after<I>(&mut self, after: &str, name: Option<&'r str>, find: impl Fn(&'t str) -> I)
+    where
+        I: IntoIterator<Item = (Range<usize>, String)>,
+    {
+        let mut parts = self.parts();
+        let ends: Vec<_> = self.found.values().filter(|f| f.name == Some(after)).map(|f| f.range.end).collect();
+        parts.retain(|part| ends.binary_search(&part.start).is_ok());
+        self.look_in(parts, name, find);
+    }
+
+    fn look_in<I>(&mut self, parts: Vec<Range<usize>>, name: Option<&'r str>, find: impl Fn(&'t str) -> I)
+    where
+        I: IntoIterator<Item = (Range<usize>, String)>,
+    {
         let text = self.text;
-        for part in self.parts() {
+        for part in parts {
             let at = part.start;
             for (range, value) in find(&text[part]) {
                 // An empty match would mask nothing.

@@ -121,6 +121,15 @@ fn a_card_number_is_masked_however_it_is_written_and_a_failed_luhn_is_not() {
         ("dots and mixed", "4111.1111-1111 1111", "[CARD_1]"),
         ("no-break spaces", "4111\u{a0}1111\u{202f}1111\u{2009}1111", "[CARD_1]"),
         ("wide gaps", "4111 - 1111 - 1111 - 1111", "[CARD_1]"),
+        ("four blanks", "4111    1111    1111    1111", "[CARD_1]"),
+        ("colons", "4111:1111:1111:1111", "[CARD_1]"),
+        ("apostrophes", "4111'1111'1111'1111 or 4111’1111’1111’1111", "[CARD_1] or [CARD_1]"),
+        (
+            "times in a row",
+            "22:00 22:30 23:00 23:30, 22:00:22:30:23:00:23:37",
+            "22:00 22:30 23:00 23:30, 22:00:22:30:23:00:23:37",
+        ),
+        ("an amount of Switzerland", "4'111'111'111'111'111", "4'111'111'111'111'111"),
         ("digit by digit", "4 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1", "[CARD_1]"),
         ("Mastercard", "5555555555554444", "[CARD_1]"),
         ("Mastercard of the 2 series", "2223003122003222", "[CARD_1]"),
@@ -129,10 +138,11 @@ fn a_card_number_is_masked_however_it_is_written_and_a_failed_luhn_is_not() {
         ("JCB", "3530111333300000", "[CARD_1]"),
         ("Discover", "6011111111111117", "[CARD_1]"),
         ("old Visa", "4222222222222", "[CARD_1]"),
-        ("an expiry date after it", "4111 1111 1111 1111 12/27 123", "[CARD_1] 12/27 123"),
+        ("an expiry date after it", "4111 1111 1111 1111 12/27 123", "[CARD_1] 12/27 [CVV_1]"),
         ("oddly grouped", "411 11111 1111 1111", "[CARD_1]"),
         ("a list of other numbers", "1-4111 1-111 1-111 1-111 1-111", "1-4111 1-111 1-111 1-111 1-111"),
-        ("a security code after it", "4111 1111 1111 1111 123", "[CARD_1] 123"),
+        ("a security code after it", "4111 1111 1111 1111 123", "[CARD_1] [CVV_1]"),
+        ("an amount in the sentence after it", "4111111111111111 and 250 euros", "[CARD_1] and 250 euros"),
         ("a number before it", "2 x 4111 1111 1111 1111", "2 x [CARD_1]"),
         ("words around it without a blank", "visa4111111111111111ok", "visa[CARD_1]ok"),
         ("two cards", "4111111111111111 5555555555554444", "[CARD_1] [CARD_2]"),
@@ -160,15 +170,30 @@ fn other_values_that_identify_are_masked() {
         ("IBAN in small letters", "gb29nwbk60161331926819", "[IBAN_1]"),
         ("IBAN with dashes", "NL91-ABNA-0417-1643-00.", "[IBAN_1]."),
         ("the shortest and a long one", "NO9386011117947 MT84MALT011000012345MTLCAST001S", "[IBAN_1] [IBAN_2]"),
+        (
+            "IBAN with its name before it without a blank",
+            "IBANDE89370400440532013000 ibande89 3704 0044 0532 0130 00",
+            "IBAN[IBAN_1] iban[IBAN_1]",
+        ),
         ("an IBAN with a wrong check", "DE88370400440532013000", "DE88370400440532013000"),
         ("an IBAN of no country", "ZZ89370400440532013000", "ZZ89370400440532013000"),
         ("an IBAN cut short", "DE8937040044053201300", "DE8937040044053201300"),
         ("e-mail", "write to Jane.Doe+x@mail.example.co.uk.", "write to [EMAIL_1]."),
         ("e-mail twice, other case", "a@b.de A@B.DE c@d.fr", "[EMAIL_1] [EMAIL_1] [EMAIL_2]"),
         ("e-mail in other scripts", "почта@пример.рф und müller＠firma.de", "[EMAIL_1] und [EMAIL_2]"),
+        ("e-mail with blanks around its sign", "jane @ example.com or Jane@example.com", "[EMAIL_1] or [EMAIL_1]"),
+        ("a place after the sign", "lunch @ work, @ 3.50 each", "lunch @ work, @ 3.50 each"),
+        ("a handle after a blank", "thanks @jane.doe, jane@ example.com", "thanks @jane.doe, jane@ example.com"),
         ("a mail link", "<mailto:a@b.de>", "<mailto:[EMAIL_1]>"),
         ("no e-mail", "@home me@localhost 5 @ 3.50", "@home me@localhost 5 @ 3.50"),
         ("SSN", "my ssn is 123-45-6789.", "my ssn is [SSN_1]."),
+        ("SSN before a sentence without a blank", "is 123-45-6789.Please", "is [SSN_1].Please"),
+        ("SSN before a word", "SSN:123-45-6789-please", "SSN:[SSN_1]-please"),
+        (
+            "SSN in an identifier",
+            "123-45-6789-A1 X_123-45-6789 123-45-6789_x",
+            "123-45-6789-A1 X_123-45-6789 123-45-6789_x",
+        ),
         (
             "SSN never issued",
             "000-12-3456 666-12-3456 912-34-5678 123-00-4567 123-45-0000",
@@ -181,6 +206,17 @@ fn other_values_that_identify_are_masked() {
             "5123-45-67890 A123-45-6789 1-123-45-6789",
         ),
         ("phone with plus", "+491711234567", "[PHONE_1]"),
+        ("phone before a sentence without a blank", "+49 171 1234567.Danke", "[PHONE_1].Danke"),
+        ("phone in italics and bold", "_0171 1234567_ __+49 171 1234567__", "_[PHONE_1]_ __[PHONE_2]__"),
+        ("phone right after a word", "WhatsApp+491711234567", "WhatsApp[PHONE_1]"),
+        ("a sum", "12+491711234567", "12+491711234567"),
+        ("phone of Spain", "612 34 56 78 or 34 612 34 56 78", "[PHONE_1] or [PHONE_2]"),
+        ("phone of India", "98765 43210, 91 98765 43210", "[PHONE_1], [PHONE_2]"),
+        (
+            "groups of an order number",
+            "612 345 678, 98765 43210 12345, 7 612 34 56 78",
+            "612 345 678, 98765 43210 12345, 7 612 34 56 78",
+        ),
         ("phone with plus, grouped", "call +49 (0)171 / 123-45 67 now", "call [PHONE_1] now"),
         (
             "phone with a leading zero",
@@ -264,13 +300,15 @@ fn metadata_is_masked_in_every_string_name_and_card_number() {
     let mut redactor = Redactor::new(&rules);
     let mut metadata = json!({
         "note": "mail a@b.de", "list": ["+491711234567", {"deep": "4111 1111 1111 1111"}],
-        "card": 4_111_111_111_111_111_u64, "at": 1_705_312_825_004_u64, "score": 0.41, "on": true, "none": null,
+        "card": 4_111_111_111_111_111_u64, "float": 4_111_111_111_111_111.0, "negative": -4_111_111_111_111_111_i64,
+        "at": 1_705_312_825_004_u64, "score": 0.41, "on": true, "none": null, "large": 4.1e30, "half": 4_111_111_111_111.5,
         "c@d.de": 1
     });
     redactor.redact_value(&mut metadata);
     let expected = json!({
         "note": "mail [EMAIL_1]", "list": ["[PHONE_1]", {"deep": "[CARD_1]"}],
-        "card": "[CARD_1]", "at": 1_705_312_825_004_u64, "score": 0.41, "on": true, "none": null,
+        "card": "[CARD_1]", "float": "[CARD_1]", "negative": "[CARD_1]",
+        "at": 1_705_312_825_004_u64, "score": 0.41, "on": true, "none": null, "large": 4.1e30, "half": 4_111_111_111_111.5,
         "[EMAIL_2]": 1
     });
     assert_eq!(metadata, expected);

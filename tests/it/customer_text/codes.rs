@@ -46,9 +46,45 @@ fn a_security_code_is_masked_by_the_word_beside_it() {
 }
 
 #[test]
+fn a_security_code_is_masked_directly_after_the_card() {
+    let cases = [
+        ("after an expiry date with its word", "4111111111111111 exp 12/27, 123", "[CARD_1] exp 12/27, [CVV_1]"),
+        (
+            "after a year of four digits",
+            "4111111111111111, valid thru 12/2027 1234",
+            "[CARD_1], valid thru 12/2027 [CVV_1]",
+        ),
+        ("after a date in German", "4111111111111111 gültig bis 12-27 123.", "[CARD_1] gültig bis 12-27 [CVV_1]."),
+        ("after a date with blanks", "4111111111111111 12 / 27 / 123", "[CARD_1] 12 / 27 / [CVV_1]"),
+        ("in brackets", "4111111111111111 (12/27, 123)", "[CARD_1] (12/27, [CVV_1])"),
+        ("in columns", "4111111111111111|12|27|123", "[CARD_1]|12|27|[CVV_1]"),
+        ("on lines of their own", "4111 1111 1111 1111\n12/27\n123\nOlga", "[CARD_1]\n12/27\n[CVV_1]\nOlga"),
+        ("in other digits", "４１１１１１１１１１１１１１１１ １２/２７ １２３", "[CARD_1] １２/２７ [CVV_1]"),
+        ("two cards", "4111111111111111 123 5555555555554444 456", "[CARD_1] [CVV_1] [CARD_2] [CVV_2]"),
+        ("the date alone", "4111111111111111 12/27 and 12/2027", "[CARD_1] 12/27 and 12/2027"),
+        ("a whole date", "4111111111111111 12/12/2027, 15-01-2024", "[CARD_1] 12/12/2027, 15-01-2024"),
+        ("a whole date with the year first", "4111111111111111 2024-01-15", "[CARD_1] 2024-01-15"),
+        ("a whole date after a date", "4111111111111111 12-12-2027", "[CARD_1] 12-12-2027"),
+        ("two digits and five", "4111111111111111 12, 4111111111111111 12345", "[CARD_1] 12, [CARD_1] 12345"),
+        ("an amount with a fraction", "4111111111111111 123.45", "[CARD_1] 123.45"),
+        ("a telephone number", "4111111111111111 415 555 2671", "[CARD_1] [PHONE_1]"),
+        ("further away", "4111111111111111     123", "[CARD_1]     123"),
+        ("after another number", "DE89370400440532013000 123", "[IBAN_1] 123"),
+        ("after what looks like a masked card", "[CARD_1] 12/27 123", "(CARD_1) 12/27 123"),
+    ];
+    check(&cases, redacted);
+}
+
+#[test]
 fn nothing_is_left_to_mask_beside_a_masked_code() {
-    for text in ["123 is my cvv 456 (cvv)", "cvv 123 456 cvc 4111 1111 1111 1111", "cvv cvc 123-0171 1234567 cvv 4321"]
-    {
+    for text in [
+        "123 is my cvv 456 (cvv)",
+        "cvv 123 456 cvc 4111 1111 1111 1111",
+        "cvv cvc 123-0171 1234567 cvv 4321",
+        "4111 1111 1111 1111 12/27 123 456 789",
+        "4111 1111 1111 1111 123-0171 1234567 4111:1111:1111:1111:123",
+        "98765 43210 4111 1111 1111 1111 123 98765 43210",
+    ] {
         let masked = redacted(text);
         let mut again = Redactor::new(&RULES);
         let twice = again.redact(&masked);
