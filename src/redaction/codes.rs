@@ -25,7 +25,7 @@ const NAMED: &str =
 /// blanks only: `12/12/2027` has no code in it.
 const AFTER_CARD: &str = r"[\s.,;:|/()\-–—]";
 const AFTER_EXPIRY: &str = r"(?:\s[\-–—/]\s|[\s.,;:|()]){1,4}";
-/// `12/27`, `12 / 2027`, `12-27`. Without a sign between, it could not be told from a code of four digits.
+/// `12/27`, `12 / 2027`, `12-27`. Without a sign between, it cannot be told from a code of four digits, and counts as one.
 const EXPIRY: &str = r"\d{1,2}\s?[/|\-–]\s?(?:\d{4}|\d{2})";
 const EXPIRES: &str = r"(?:exp(?:iry|ires|iration|ire)?\.?(?:\ date|\ le)?|valid(?:\ (?:thru|through|until|till|to))?|good\ thru
     |(?:gültig\ )?bis|ablauf(?:datum)?|caduca|vence|scade(?:nza)?|valable\ jusqu['’]au)";
@@ -50,8 +50,16 @@ impl Codes {
         Ok(Self { strong: of(STRONG)?, weak: of(WEAK)?, after_card })
     }
 
-    /// The code that the text after a card begins with, or has after the card's expiry date.
-    pub(super) fn after_card(&self, rest: &str) -> Option<(Range<usize>, String)> {
+    /// The code that the text after a card begins with, or has after the card's expiry date. Two where there are two: the
+    /// first may be the date (`1227 123`).
+    pub(super) fn after_card(&self, rest: &str) -> Vec<(Range<usize>, String)> {
+        let Some(first) = self.code_at(rest) else { return Vec::new() };
+        let end = first.0.end;
+        let second = self.code_at(&rest[end..]).map(|(range, code)| (end + range.start..end + range.end, code));
+        std::iter::once(first).chain(second).collect()
+    }
+
+    fn code_at(&self, rest: &str) -> Option<(Range<usize>, String)> {
         let code = self.after_card.captures(rest)?.name("code")?;
         stands_alone(rest, &code.range()).then(|| (code.range(), only_digits(code.as_str())))
     }

@@ -18,15 +18,17 @@ const IBAN: &str = "IBAN";
 const EMAIL: &str = "EMAIL";
 const SSN: &str = "SSN";
 const PHONE: &str = "PHONE";
+const NUMBER: &str = "NUMBER";
 
 /// Largest compiled form of one of the operator's patterns, in bytes.
 const MAX_COMPILED: usize = 1 << 20;
 
 /// RFC 6531 and 5891: any letters, with the marks that some scripts write vowels with; also a quoted name. A slash, `=` and
 /// `?` are left out of what RFC 5322 allows: they rather part an address from the link it stands in. One blank on either
-/// side of the sign is how people spell an address that a form would refuse.
+/// side of the sign is how people spell an address that a form would refuse. A quoted name has no brackets, in which our
+/// placeholders stand; of another one its last word is found.
 const EMAILS: &str = r#"(?x)
-    (?: "[^"\s][^"\n]{0,62}" | [\p{L}\p{N}_%+] [\p{L}\p{M}\p{N}._%+'!\#$&*^{|}~-]* ) (?: [@＠﹫] | [\ \u{a0}][@＠﹫][\ \u{a0}] )
+    (?: "[^"\s\[\]][^"\n\[\]]{0,62}" | [\p{L}\p{N}_%+] [\p{L}\p{M}\p{N}._%+'!\#$&*^{|}~-]* "? ) (?: [@＠﹫] | [\ \u{a0}][@＠﹫][\ \u{a0}] )
     (?: [\p{L}\p{M}\p{N}-]+ [.。．｡] )+ (?: (?i:xn--[a-z0-9-]+) | \p{L}[\p{L}\p{M}]+ )"#;
 const SSNS: &str = r"\d{3}[-\u{2010}-\u{2013}\u{2212}\u{ff0d}]\d{2}[-\u{2010}-\u{2013}\u{2212}\u{ff0d}]\d{4}";
 
@@ -59,6 +61,9 @@ const DATES: &str = r"(?x)
 /// How often numbers are looked for in one text.
 const MAX_ROUNDS: usize = 16;
 
+/// Seven digits and more, whatever parts them.
+const NUMBERS: &str = r"[+＋(]*\d(?:[\W_]{0,3}\d){6,}";
+
 /// Digits of the shortest number of each kind.
 const SHORTEST_CARD: usize = 13;
 const SHORTEST_PHONE: usize = 7;
@@ -78,6 +83,7 @@ pub struct RedactionRules {
     emails: Option<Regex>,
     ssns: Option<Regex>,
     phones: Option<Phones>,
+    numbers: Regex,
     uuids: Regex,
     dates: Regex,
     placeholders: Regex,
@@ -131,6 +137,7 @@ impl RedactionRules {
             emails: optional(config.emails, EMAIL, EMAILS)?,
             ssns: optional(config.ssns, SSN, SSNS)?,
             phones: config.phones.then(Phones::new).transpose()?,
+            numbers: built(NUMBER, NUMBERS)?,
             uuids: built("UUID", UUIDS)?,
             dates: built("DATE", DATES)?,
             placeholders: built("PLACEHOLDER", PLACEHOLDERS)?,
@@ -153,6 +160,7 @@ impl RedactionRules {
         if digits > 0 {
             self.find_numbers(text, digits, card, &mut search);
         }
+        self.find_placeholders(text, &mut search);
         search.into_found()
     }
 
@@ -193,9 +201,14 @@ impl RedactionRules {
                 search.look_after(CARD, Some(CODE), |rest| codes.after_card(rest));
             }
             if search.count() == before {
-                break;
+                return;
             }
         }
+        // Nobody writes so many numbers into one another: then every long one goes, whatever it is.
+        search.look(Some(NUMBER), |part| numbered(part, self.numbers.find_iter(part).map(|m| m.range()).collect()));
+    }
+
+    fn find_placeholders<'r>(&'r self, text: &str, search: &mut Search<'_, 'r>) {
         if text.contains('[') {
             search.look(None, |part| self.placeholders.find_iter(part).map(|m| (m.range(), String::new())));
         }

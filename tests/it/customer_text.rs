@@ -139,6 +139,7 @@ fn a_card_number_is_masked_however_it_is_written_and_a_failed_luhn_is_not() {
         ("Discover", "6011111111111117", "[CARD_1]"),
         ("old Visa", "4222222222222", "[CARD_1]"),
         ("an expiry date after it", "4111 1111 1111 1111 12/27 123", "[CARD_1] 12/27 [CVV_1]"),
+        ("the same without a sign", "4111 1111 1111 1111 1227 123", "[CARD_1] [CVV_1] [CVV_2]"),
         ("oddly grouped", "411 11111 1111 1111", "[CARD_1]"),
         ("a list of other numbers", "1-4111 1-111 1-111 1-111 1-111", "1-4111 1-111 1-111 1-111 1-111"),
         ("a security code after it", "4111 1111 1111 1111 123", "[CARD_1] [CVV_1]"),

@@ -261,6 +261,9 @@ fn nothing_is_left_to_mask_in_what_was_masked() {
         "123-45-6789.0171 1234567-abc123-45-6789_+49 171 1234567_WhatsApp+491711234567-cvv123",
         "123-45-6789.98765 43210 123-45-6789.98765 43210 0171 1234567-x+491711234567 612 34 56 78 jane @ example.com",
         "078-01-112044 11+11-112044 11+11111-01-112044 11+11144 11+11-112044 11+11111-01-112044 11+111###",
+        "c&w6\";pr6\";prot<scriptns\"@lp.example.com;ot<scriptns\"@lp.example.com;",
+        "4111 1111 1111 1111 1227 123",
+        &"123-45-6789.98765 43210 ".repeat(40),
     ] {
         let masked = redacted(&clean(text));
         let mut again = Redactor::new(&RULES);
