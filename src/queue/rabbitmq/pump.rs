@@ -197,7 +197,7 @@ impl Pump {
             };
             idle = IDLE.0;
             match delivery {
-                Some(Ok(delivery)) => self.receive(delivery, &subscription, room),
+                Some(Ok(delivery)) => self.receive(delivery, &subscription, room, stop),
                 Some(Err(error)) => {
                     tracing::warn!(queue, %error, "the consumer's channel was closed");
                     return true;
@@ -232,7 +232,13 @@ impl Pump {
         false
     }
 
-    fn receive(&self, delivery: RawDelivery, subscription: &Arc<Subscription>, room: OwnedPermit<Handed>) {
+    fn receive(
+        &self,
+        delivery: RawDelivery,
+        subscription: &Arc<Subscription>,
+        room: OwnedPermit<Handed>,
+        stop: &CancellationToken,
+    ) {
         let receipt = Receipt::of(&delivery);
         let RawDelivery { properties, data, redelivered, .. } = delivery;
         let returns = headers::returns(&properties, redelivered);
@@ -261,12 +267,34 @@ impl Pump {
             return;
         }
         match self.suspects.judge(self.lane, returns) {
-            Verdict::Try(permit) => {
-                let settlement = settlement.alone(permit);
-                room.send(Ok(Delivery::new(message, returns, Box::new(settlement))));
+            Verdict::Try(None) => _ = room.send(Ok(Delivery::new(message, returns, Box::new(settlement)))),
+            Verdict::Try(alone) => {
+                let delivery = Delivery::new(message, returns, Box::new(settlement.alone(alone)));
+                tokio::spawn(try_alone(self.suspects.clone(), delivery, room.release(), stop.clone()));
             }
-            Verdict::Apart(wait) => _ = tokio::spawn(async move { settlement.put_apart(message, wait).await }),
+            Verdict::Apart(wait, leaving) => {
+                tokio::spawn(async move {
+                    settlement.put_apart(message, wait).await;
+                    drop(leaving);
+                });
+            }
             Verdict::Poison => _ = tokio::spawn(async move { settlement.give_up(message).await }),
         }
+    }
+}
+
+/// Hands a suspect out once the others are apart. Its room is free until then, so that they can be looked at; at a stop it
+/// goes back.
+async fn try_alone(suspects: Suspects, delivery: Delivery, hand: mpsc::Sender<Handed>, stop: CancellationToken) {
+    let trying = async {
+        suspects.are_apart().await;
+        hand.reserve_owned().await
+    };
+    let room = tokio::select! {
+        () = stop.cancelled() => return,
+        room = trying => room,
+    };
+    if let Ok(room) = room {
+        room.send(Ok(delivery));
     }
 }
