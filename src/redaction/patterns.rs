@@ -55,8 +55,8 @@ const SIGNS: [char; 3] = ['@', '＠', '﹫'];
 
 const UUIDS: &str = r"(?i)[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}";
 const DATES: &str = r"(?x)
-    (?:19|20)\d{2} [-./] (?:0?[1-9]|1[0-2]) [-./] (?:0?[1-9]|[12]\d|3[01])
-  | (?:0?[1-9]|[12]\d|3[01]) [-./] (?:0?[1-9]|[12]\d|3[01]) [-./] (?:19|20)\d{2}";
+    (?:19|20)\d{2} [-./] (?:1[0-2]|0?[1-9]) [-./] (?:[12]\d|3[01]|0?[1-9])
+  | (?:[12]\d|3[01]|0?[1-9]) [-./] (?:[12]\d|3[01]|0?[1-9]) [-./] (?:19|20)\d{2}";
 
 /// How often numbers are looked for in one text.
 const MAX_ROUNDS: usize = 16;
@@ -238,7 +238,7 @@ impl RedactionRules {
         if let Some(phones) =
             self.phones.as_ref().filter(|phones| digits >= SHORTEST_PHONE && phones.all.is_match(text))
         {
-            search.set_aside(self.dates.find_iter(text).map(|m| m.range()));
+            search.set_aside(self.dates.find_iter(text).map(|m| m.range()).filter(|date| is_whole(text, date)));
             search.look(Some(PHONE), |part| {
                 let fits = |part: &str, range: &Range<usize>| phones.fits(part, range);
                 numbered(part, fitting(&phones.all, part, fits, fraction_or_all))
@@ -299,6 +299,11 @@ fn ends_alone(after: &str) -> bool {
         return !rest.trim_start_matches(char::is_alphabetic).starts_with(char::is_numeric);
     }
     !after.trim_start_matches('_').starts_with(char::is_alphanumeric)
+}
+
+/// A part of a longer number is no date.
+fn is_whole(text: &str, date: &Range<usize>) -> bool {
+    !text[..date.start].ends_with(char::is_numeric) && !text[date.end..].starts_with(char::is_numeric)
 }
 
 /// Forms that only blanks group are none where more groups of digits are beside them: order numbers are written so.
