@@ -25,10 +25,10 @@ const MAX_COMPILED: usize = 1 << 20;
 
 /// RFC 6531 and 5891: any letters, with the marks that some scripts write vowels with; also a quoted name. A slash, `=` and
 /// `?` are left out of what RFC 5322 allows: they rather part an address from the link it stands in. One blank on either
-/// side of the sign is how people spell an address that a form would refuse. A quoted name has no brackets, in which our
-/// placeholders stand; of another one its last word is found.
+/// side of the sign is how people spell an address that a form would refuse. A quoted name has no brackets, in which
+/// placeholders stand, ours and what looks like them; of another one its last word is found.
 const EMAILS: &str = r#"(?x)
-    (?: "[^"\s\[\]][^"\n\[\]]{0,62}" | [\p{L}\p{N}_%+] [\p{L}\p{M}\p{N}._%+'!\#$&*^{|}~-]* "? ) (?: [@＠﹫] | [\ \u{a0}][@＠﹫][\ \u{a0}] )
+    (?: "[^"\s\[\]()][^"\n\[\]()]{0,62}" | [\p{L}\p{N}_%+] [\p{L}\p{M}\p{N}._%+'!\#$&*^{|}~-]* "? ) (?: [@＠﹫] | [\ \u{a0}][@＠﹫][\ \u{a0}] )
     (?: [\p{L}\p{M}\p{N}-]+ [.。．｡] )+ (?: (?i:xn--[a-z0-9-]+) | \p{L}[\p{L}\p{M}]+ )"#;
 const SSNS: &str = r"\d{3}[-\u{2010}-\u{2013}\u{2212}\u{ff0d}]\d{2}[-\u{2010}-\u{2013}\u{2212}\u{ff0d}]\d{4}";
 

@@ -263,6 +263,7 @@ fn nothing_is_left_to_mask_in_what_was_masked() {
         "078-01-112044 11+11-112044 11+11111-01-112044 11+11144 11+11-112044 11+11111-01-112044 11+111###",
         "c&w6\";pr6\";prot<scriptns\"@lp.example.com;ot<scriptns\"@lp.example.com;",
         "4111 1111 1111 1111 1227 123",
+        "c\"x-de37[CARD_1]2 0130 00, termple.com, \"@example.com,c\"x-de37om, +4h2 0130 00, termple.com, \"@example.com",
         "1&100,8 078-05-197805111-1111, IBAN DE88 3711 111-_file4111111111111111 = _0]",
         &"123-45-6789.98765 43210 ".repeat(40),
     ] {
