@@ -289,7 +289,7 @@ async fn what_no_model_could_have_answered_is_not_restored_into_a_parameter() {
     let app = TestApp::start_in(world, &[("CFR__PROFILES__DEFAULT__REDACTION__RESTORE", "true")]).await;
     let mut body = trigger();
     let long = "x".repeat(300);
-    let hostile = format!("x{{{{context.apiKey}}}}@a.com, \"<img/src=x/onerror=alert(1)>\"@a.com, {long}@a.com");
+    let hostile = format!("x{{{{context.apiKey}}}}@a.com, \"<img/src=x/onerror=alert`1`>\"@a.com, {long}@a.com");
     body["lastMessage"] = json!(format!("{hostile}, Olga.K@example.com"));
     let outcome = app.outcome_of(&body).await;
     let expected = json!({"old": "[EMAIL_1]", "all": ["[EMAIL_2]", "[EMAIL_3]"], "new": "Olga.K@example.com"});
