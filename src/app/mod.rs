@@ -13,7 +13,11 @@ use std::{
 };
 
 use anyhow::Context as _;
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{Signal, SignalKind, signal},
+    task::JoinHandle,
+};
 use tokio_util::sync::CancellationToken;
 
 use self::{
@@ -77,33 +81,60 @@ fn use_small_pages() {
 #[must_use]
 pub fn main(role: Role, sources: &Sources) -> ExitCode {
     use_small_pages();
-    let loaded = match config::load(sources, role) {
-        Ok(loaded) => loaded,
-        Err(unusable) => return refuse(&unusable.to_string()),
-    };
-    if let Err(problem) = telemetry::init(&loaded.config.log) {
-        return refuse(&problem);
-    }
-    for warning in &loaded.warnings {
-        tracing::warn!(event = "doubtful_setting", "{warning}");
-    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return refuse(&format!("the runtime cannot be started: {error}")),
     };
     runtime.block_on(async {
-        match live(loaded, sources, role).await {
-            Ok(true) => ExitCode::SUCCESS,
-            Ok(false) => {
-                tracing::warn!(event = "drain_incomplete", "what was in flight goes back to the queue");
-                ExitCode::SUCCESS
-            }
-            Err(error) => {
-                tracing::error!(event = "failed", error = format!("{error:#}"), "the process cannot go on");
-                ExitCode::FAILURE
-            }
+        // Before anything else: a signal that nobody listens for ends the process, also one that asks for a reload.
+        let signals = match Signals::listen() {
+            Ok(signals) => signals,
+            Err(error) => return refuse(&format!("the signal handlers cannot be installed: {error}")),
+        };
+        let loaded = match config::load(sources, role) {
+            Ok(loaded) => loaded,
+            Err(unusable) => return refuse(&unusable.to_string()),
+        };
+        if let Err(problem) = telemetry::init(&loaded.config.log) {
+            return refuse(&problem);
         }
+        for warning in &loaded.warnings {
+            tracing::warn!(event = "doubtful_setting", "{warning}");
+        }
+        end(live(loaded, sources, role, signals).await)
     })
+}
+
+fn end(result: anyhow::Result<bool>) -> ExitCode {
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => {
+            tracing::warn!(event = "drain_incomplete", "what was in flight goes back to the queue");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            tracing::error!(event = "failed", error = format!("{error:#}"), "the process cannot go on");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What a running process can be told.
+pub struct Signals {
+    /// SIGTERM or SIGINT.
+    pub shutdown: Shutdown,
+    /// SIGHUP: read the settings again.
+    pub hangup: Signal,
+}
+
+impl Signals {
+    /// From now on a signal waits until it is looked at, instead of ending the process.
+    ///
+    /// # Errors
+    /// When the signal handlers cannot be installed.
+    pub fn listen() -> std::io::Result<Self> {
+        Ok(Self { hangup: signal(SignalKind::hangup())?, shutdown: Shutdown::on_signals()? })
+    }
 }
 
 #[expect(clippy::print_stderr, reason = "there is no log before there are settings")]
@@ -112,9 +143,9 @@ fn refuse(problem: &str) -> ExitCode {
     ExitCode::from(EX_CONFIG)
 }
 
-async fn live(loaded: Loaded, sources: &Sources, role: Role) -> anyhow::Result<bool> {
-    let shutdown = Shutdown::on_signals().context("the signal handlers cannot be installed")?;
-    let running = start_reloading(loaded, sources, role, shutdown.clone()).await?;
+async fn live(loaded: Loaded, sources: &Sources, role: Role, signals: Signals) -> anyhow::Result<bool> {
+    let shutdown = signals.shutdown.clone();
+    let running = start_reloading(loaded, sources, role, signals).await?;
     let webhook = running.webhook.map(|address| address.to_string());
     supervised::tell_when_stopping(shutdown);
     tracing::info!(event = "started", role = role.as_str(), webhook, admin = %running.admin, "started");
@@ -137,12 +168,13 @@ pub async fn start_reloading(
     loaded: Loaded,
     sources: &Sources,
     role: Role,
-    shutdown: Shutdown,
+    signals: Signals,
 ) -> anyhow::Result<Running> {
     let Loaded { config, prints, .. } = loaded;
+    let Signals { shutdown, hangup } = signals;
     let (running, doors) = assemble(&config, role, shutdown.clone()).await?;
     let reloader = Reloader { sources: sources.clone(), role, doors, prints: Mutex::new(prints) };
-    tokio::spawn(Arc::new(reloader).watch(shutdown.drain, config.reload.interval));
+    tokio::spawn(Arc::new(reloader).watch(hangup, shutdown.drain, config.reload.interval));
     Ok(running)
 }
 

@@ -8,10 +8,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    task::spawn_blocking,
-};
+use tokio::{signal::unix::Signal, task::spawn_blocking};
 use tokio_util::sync::CancellationToken;
 
 use super::parts::{count_templates, ingress_profile, worker_profile};
@@ -54,8 +51,7 @@ struct Taken {
 
 impl Reloader {
     /// Watches until the process drains. `interval` is the time between two looks at the files; zero: none.
-    pub(super) async fn watch(self: Arc<Self>, drain: CancellationToken, interval: Duration) {
-        let Ok(mut hangup) = signal(SignalKind::hangup()) else { return };
+    pub(super) async fn watch(self: Arc<Self>, mut hangup: Signal, drain: CancellationToken, interval: Duration) {
         let taken = self.prints.lock().unwrap_or_else(PoisonError::into_inner).files;
         let mut look = Look { taken: Some(taken), ..Look::default() };
         loop {

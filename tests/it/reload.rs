@@ -8,7 +8,7 @@ use std::{
 };
 
 use cognigy_fallback_router::{
-    app::{self, Running},
+    app::{self, Running, Signals},
     config::{self, Role, Sources},
     secret::Secret,
     shutdown::Shutdown,
@@ -17,6 +17,7 @@ use cognigy_fallback_router::{
 };
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::support::app::{
     COMPLETIONS, WEBHOOK_SECRET, World, accepted, client, completion, decision, signed, trigger,
@@ -98,7 +99,8 @@ async fn start(file: PathBuf, environment: BTreeMap<String, String>) -> (Running
     let sources = Sources { file: Some(file), environment };
     let loaded = config::load(&sources, Role::Serve).unwrap();
     let shutdown = Shutdown::default();
-    let running = app::start_reloading(loaded, &sources, Role::Serve, shutdown.clone()).await.unwrap();
+    let signals = Signals { shutdown: shutdown.clone(), hangup: signal(SignalKind::hangup()).unwrap() };
+    let running = app::start_reloading(loaded, &sources, Role::Serve, signals).await.unwrap();
     (running, shutdown)
 }
 
@@ -278,6 +280,45 @@ async fn sighup_reads_the_settings_and_the_log_level_again_and_refuses_wrong_one
     let told = fs::read_to_string(&log).unwrap();
     assert_eq!(told.matches("\"event\":\"reload_refused\"").count(), 2, "{told}");
     assert!(!told.contains("MARKER"), "what is wrong is told without the secret: {told}");
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+    assert!(child.wait().unwrap().success());
+}
+
+/// Whoever renews a secret does not know how far a process is with its start.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sighup_while_a_process_reads_its_settings_is_a_reload_once_it_runs() {
+    let (world, folder) = (World::start().await, TempDir::new().unwrap());
+    let file = folder.path().join("config.toml");
+    nix::unistd::mkfifo(&file, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let mut environment = world.environment();
+    environment.insert("CFR__QUEUE__BACKEND".into(), "embedded".into());
+    environment.insert("CFR__QUEUE__EMBEDDED__DIRECTORY".into(), folder.path().join("q").to_str().unwrap().into());
+    environment.insert("CFR__ADMIN__LISTEN".into(), "127.0.0.1:0".into());
+    let log = folder.path().join("log");
+    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_cfr"))
+        .args(["serve", "--config", file.to_str().unwrap()])
+        .env_clear()
+        .envs(&environment)
+        .current_dir(folder.path())
+        .stderr(fs::File::create(&log).unwrap())
+        .spawn()
+        .unwrap();
+    // A pipe opens for writing when somebody reads it: it is at its settings, and waits for them.
+    let pipe = file.clone();
+    let mut writer =
+        tokio::task::spawn_blocking(move || fs::OpenOptions::new().write(true).open(pipe)).await.unwrap().unwrap();
+    let settings = "[log]\nlevel = \"info\"\n[reload]\ninterval = \"0s\"\n";
+    let next = folder.path().join("next.toml");
+    fs::write(&next, settings).unwrap();
+    fs::rename(&next, &file).unwrap();
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGHUP).unwrap();
+    std::io::Write::write_all(&mut writer, settings.as_bytes()).unwrap();
+    drop(writer);
+    while !fs::read_to_string(&log).unwrap().contains("\"event\":\"settings_reloaded\"") {
+        assert!(child.try_wait().unwrap().is_none(), "SIGHUP ended it");
+        tokio::task::yield_now().await;
+    }
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
     assert!(child.wait().unwrap().success());
 }
