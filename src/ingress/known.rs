@@ -16,6 +16,9 @@ pub(super) type Ending = Result<(), QueueError>;
 /// Ids for which there is room from the start.
 const MOST_ROOM: usize = 200_000;
 
+/// Triggers that could not be queued whose first moment is remembered, the oldest forgotten first.
+const MOST_FAILED: usize = 10_000;
+
 /// Ids of accepted triggers, bounded in time and number.
 #[derive(Clone)]
 pub(super) struct KnownTriggers {
@@ -28,6 +31,9 @@ struct Ids {
     known: HashMap<TriggerId, State>,
     /// Accepted ids in the order of acceptance, for forgetting them.
     accepted: VecDeque<(TriggerId, EpochMs)>,
+    /// When those came first that could not be queued: a repeat is no newer for that.
+    failed: HashMap<TriggerId, EpochMs>,
+    failed_in_order: VecDeque<TriggerId>,
 }
 
 enum State {
@@ -45,9 +51,11 @@ pub(super) enum Known {
     Accepted,
 }
 
-/// The right to queue an id. Dropped without [`Ticket::end`], the id is forgotten again.
+/// The right to queue an id. Dropped without [`Ticket::end`], the id may be tried again.
 pub(super) struct Ticket {
     id: TriggerId,
+    /// When it came first.
+    pub(super) first_seen: EpochMs,
     triggers: KnownTriggers,
     ending: watch::Sender<Option<Ending>>,
 }
@@ -57,7 +65,12 @@ impl KnownTriggers {
         // All at once: to grow under load would be a pause, and so long as it is not used it is not there. A table that is
         // never more than half full keeps its size though ids come and go.
         let room = most.min(MOST_ROOM);
-        let mut ids = Ids { known: HashMap::with_capacity(2 * room), accepted: VecDeque::with_capacity(room) };
+        let mut ids = Ids {
+            known: HashMap::with_capacity(2 * room),
+            accepted: VecDeque::with_capacity(room),
+            failed: HashMap::new(),
+            failed_in_order: VecDeque::new(),
+        };
         for (id, at) in accepted {
             ids.known.insert(id, State::Accepted);
             ids.accepted.push_back((id, at));
@@ -68,14 +81,16 @@ impl KnownTriggers {
     /// Looks an id up and, if it is new, marks it as under way.
     pub(super) fn look_up(&self, id: TriggerId) -> Known {
         let mut ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
-        ids.forget(EpochMs::from(SystemTime::now()).minus(self.known_for), self.most);
+        let now = EpochMs::from(SystemTime::now());
+        ids.forget(now.minus(self.known_for), self.most);
         match ids.known.get(&id) {
             Some(State::Accepted) => Known::Accepted,
             Some(State::UnderWay(ending)) => Known::UnderWay(ending.clone()),
             None => {
                 let (ending, receiver) = watch::channel(None);
                 ids.known.insert(id, State::UnderWay(receiver));
-                Known::New(Ticket { id, triggers: self.clone(), ending })
+                let first_seen = ids.failed.get(&id).map_or(now, |first_seen| now.min(*first_seen));
+                Known::New(Ticket { id, first_seen, triggers: self.clone(), ending })
             }
         }
     }
@@ -89,6 +104,17 @@ impl Ids {
             }
             self.accepted.pop_front();
             self.known.remove(&id);
+        }
+    }
+
+    fn remember_failed(&mut self, id: TriggerId, first_seen: EpochMs) {
+        if self.failed.insert(id, first_seen).is_none() {
+            self.failed_in_order.push_back(id);
+        }
+        if self.failed_in_order.len() > MOST_FAILED
+            && let Some(oldest) = self.failed_in_order.pop_front()
+        {
+            self.failed.remove(&oldest);
         }
     }
 }
@@ -110,6 +136,7 @@ impl Drop for Ticket {
         let mut ids = self.triggers.ids.lock().unwrap_or_else(PoisonError::into_inner);
         if matches!(ids.known.get(&self.id), Some(State::UnderWay(_))) {
             ids.known.remove(&self.id);
+            ids.remember_failed(self.id, self.first_seen);
         }
     }
 }
@@ -145,6 +172,27 @@ mod tests {
         assert_eq!(known(&triggers, 1), "new", "a failure is forgotten");
         accept(&triggers, 1);
         assert_eq!(known(&triggers, 1), "accepted");
+    }
+
+    #[test]
+    fn a_trigger_that_could_not_be_queued_came_when_it_came_first() {
+        let triggers = KnownTriggers::new(Duration::from_secs(600), 10, Vec::new());
+        let fail = |number| {
+            let Known::New(ticket) = triggers.look_up(id(number)) else { panic!("{number} is known") };
+            let first_seen = ticket.first_seen;
+            ticket.end(Err(QueueError::Unreachable(String::new())));
+            first_seen
+        };
+        let first_seen = fail(0);
+        // So long ago that no clock is needed to tell them apart.
+        triggers.ids.lock().unwrap().failed.insert(id(0), first_seen.minus(Duration::from_secs(60)));
+        assert_eq!(fail(0), first_seen.minus(Duration::from_secs(60)));
+        for number in 1..=MOST_FAILED as u128 {
+            fail(number);
+        }
+        let ids = triggers.ids.lock().unwrap();
+        assert_eq!((ids.failed.len(), ids.failed_in_order.len()), (MOST_FAILED, MOST_FAILED));
+        assert!(!ids.failed.contains_key(&id(0)), "the oldest is forgotten");
     }
 
     #[test]

@@ -73,7 +73,7 @@ struct Held;
 
 async fn queue(ingress: &Ingress, signed: Signed<Trigger>) -> Result<Accepted, Rejection> {
     let (id, profile) = (signed.value.id, signed.value.profile.clone());
-    let newer = newer(ingress, &signed.value);
+    let mut newer = newer(ingress, &signed.value);
     let known = if signed.repeatable { Some(ingress.known.look_up(id)) } else { None };
     let (ending, duplicate) = match known {
         Some(Known::Accepted) => (Ok(()), true),
@@ -81,7 +81,12 @@ async fn queue(ingress: &Ingress, signed: Signed<Trigger>) -> Result<Accepted, R
             let ended = ending.wait_for(Option::is_some).await.ok().and_then(|ended| ended.clone());
             (ended.unwrap_or_else(|| Err(QueueError::Unknown("the first request was lost".to_owned()))), true)
         }
-        Some(Known::New(ticket)) => (publish(ingress, signed, Some(ticket)).await, false),
+        Some(Known::New(ticket)) => {
+            if let Some((_, newer)) = &mut newer {
+                newer.accepted_at = newer.accepted_at.min(ticket.first_seen);
+            }
+            (publish(ingress, signed, Some(ticket)).await, false)
+        }
         None => (publish(ingress, signed, None).await, false),
     };
     ending.map_err(Rejection::QueueUnavailable)?;

@@ -19,9 +19,12 @@ use cognigy_fallback_router::{
     http_client::{self, ClientConfig, Roots},
     http_server::{self, Limits},
     ingress::{self, Config, Ingress, Profile},
-    message::{Lane, Message},
+    message::{Lane, Message, NewerTrigger},
     metrics::{Metrics, labels::Webhook},
-    queue::{Publisher, QueueError},
+    queue::{
+        Publisher, QueueError,
+        notice::{Notice, NoticeReader, Notices, Topic},
+    },
     secret::Secret,
     shutdown::Shutdown,
     signature::{Scheme, Verifier, request_headers},
@@ -61,10 +64,29 @@ impl Publisher for Scripted {
     }
 }
 
+/// Keeps the notices that it is told.
+#[derive(Default)]
+struct Told(Mutex<Vec<Notice>>);
+
+impl Notices for Told {
+    fn publish(&self, notice: Notice) {
+        self.0.lock().unwrap().push(notice);
+    }
+
+    fn subscribe(&self, _: &[Topic]) -> NoticeReader {
+        unreachable!("no profile of these tests lets its outcomes be asked for")
+    }
+
+    fn is_heard(&self, _: Topic) -> Option<bool> {
+        None
+    }
+}
+
 struct App {
     address: SocketAddr,
     client: reqwest::Client,
     queue: Arc<Scripted>,
+    told: Arc<Told>,
     metrics: Arc<Metrics>,
 }
 
@@ -122,7 +144,9 @@ async fn app_with(
     let metrics = Arc::new(Metrics::new("ingress").unwrap());
     let profiles = profiles.into_iter().map(|(name, profile)| (name.to_owned(), profile)).collect();
     let publisher: Arc<dyn Publisher> = Arc::clone(&queue) as _;
+    let told = Arc::new(Told::default());
     let ingress = Ingress::new(&config, profiles, publisher, accepted, Arc::clone(&metrics));
+    let ingress = ingress.with_notices(Arc::clone(&told) as _);
     let listener = TcpListener::bind(config.listen).await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(http_server::serve(listener, ingress::router(Arc::new(ingress)), limits, Shutdown::default()));
@@ -133,7 +157,7 @@ async fn app_with(
         roots: Roots::default(),
     })
     .unwrap();
-    App { address, client, queue, metrics }
+    App { address, client, queue, told, metrics }
 }
 
 fn trigger() -> Value {
@@ -500,6 +524,31 @@ async fn after_a_503_the_same_key_is_queued_under_the_same_id() {
     let ids: Vec<_> = app.published().iter().map(|(_, message)| message.envelope.trigger_id).collect();
     assert_eq!(ids.len(), 2);
     assert_eq!(ids[0], ids[1]);
+}
+
+/// Else it would end what its customer wrote in between.
+#[tokio::test]
+async fn a_trigger_that_is_queued_at_the_second_try_supersedes_what_is_older_than_the_first() {
+    let failed = || Err(QueueError::Unreachable("away".to_owned()));
+    for (admits, confirms) in [(failed(), Ok(())), (Ok(()), failed())] {
+        let app = app_with([("default", Profile { supersede: true, ..profile(Scheme::HexBody) })], Vec::new()).await;
+        let mut body = trigger();
+        body["inputId"] = json!("i-1");
+        *app.queue.admits.lock().unwrap() = admits;
+        *app.queue.confirms.lock().unwrap() = confirms;
+        app.post(&body).await.is_problem(503);
+        let refused_at = EpochMs::from(std::time::SystemTime::now());
+        while EpochMs::from(std::time::SystemTime::now()) <= refused_at {
+            tokio::task::yield_now().await;
+        }
+        *app.queue.admits.lock().unwrap() = Ok(());
+        *app.queue.confirms.lock().unwrap() = Ok(());
+        assert_eq!(app.post(&body).await.status, 202);
+        assert!(app.published().pop().unwrap().1.envelope.accepted_at > refused_at, "its deadline begins now");
+        let [told] = std::mem::take(&mut *app.told.0.lock().unwrap()).try_into().unwrap();
+        let newer: NewerTrigger = serde_json::from_slice(&told.body).unwrap();
+        assert!(newer.accepted_at <= refused_at, "{newer:?}, refused at {refused_at:?}");
+    }
 }
 
 #[tokio::test]
