@@ -10,9 +10,11 @@ use std::{
 use cognigy_fallback_router::{
     app::{self, Running, Signals},
     config::{self, Role, Sources},
+    message::Lane,
     secret::Secret,
     shutdown::Shutdown,
     signature::{Scheme, request_headers},
+    time::EpochMs,
     trigger::TriggerId,
 };
 use serde_json::Value;
@@ -49,6 +51,18 @@ impl Reloading {
         environment.insert("CFR__QUEUE__EMBEDDED__DIRECTORY".into(), path("queue"));
         let (running, shutdown) = start(path("config.toml").into(), environment).await;
         Self { world, running, shutdown, folder }
+    }
+
+    /// Adds a profile `sales`, whose outcomes are posted to nobody, to these settings.
+    fn also_serve_sales(&self, settings: &str) {
+        let sales = format!(
+            "{settings}[profiles.sales]\n[profiles.sales.webhook]\nsecrets = [\"{WEBHOOK_SECRET}\"]\n\
+             [profiles.sales.callback]\nmode = \"none\"\n[profiles.sales.llm]\nbase_url = \"{}\"\napi_key = \"k\"\n\
+             [profiles.sales.history]\nprovider = \"inline\"\n[templates]\n",
+            self.world.llm.url("")
+        );
+        write_templates(&self.path("templates/default"), "");
+        fs::write(self.path("config.toml"), sales).unwrap();
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -218,19 +232,33 @@ async fn an_untouched_profile_keeps_its_state_and_a_new_one_is_served() {
     let webhook = app.running.webhook.unwrap().to_string();
     let status = async || signed(&client(), &webhook, &trigger()).send().await.unwrap().status().as_u16();
     while status().await != 429 {}
-    let sales = format!(
-        "{settings}[profiles.sales]\n[profiles.sales.webhook]\nsecrets = [\"{WEBHOOK_SECRET}\"]\n\
-         [profiles.sales.callback]\nmode = \"none\"\n[profiles.sales.llm]\nbase_url = \"{}\"\napi_key = \"k\"\n\
-         [profiles.sales.history]\nprovider = \"inline\"\n[templates]\n",
-        app.world.llm.url("")
-    );
-    fs::write(app.path("config.toml"), sales).unwrap();
-    write_templates(&app.path("templates/default"), "");
+    app.also_serve_sales(&settings);
     while posted(&app, "sales", WEBHOOK_SECRET).await != 202 {}
     // Its outcomes are posted to nobody: whoever waits gets them, though no profile of the start was of this kind.
     let held = request(&app, "sales", WEBHOOK_SECRET).header("prefer", "wait=20").send().await.unwrap();
     assert_eq!(held.status(), 200);
     assert_eq!(held.json::<Value>().await.unwrap()["status"], "success");
+    app.stop().await;
+}
+
+/// While settings are rolled out, an ingress may know a profile sooner than a worker does.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_trigger_of_a_profile_that_is_not_known_yet_waits_for_it() {
+    let app = Reloading::start().await;
+    let mut message = crate::queue::exercise::message(1);
+    message.envelope.profile = "sales".to_owned();
+    message.envelope.accepted_at = EpochMs::from(SystemTime::now());
+    message.envelope.deadline = message.envelope.accepted_at.plus(Duration::from_secs(300));
+    (message.envelope.stored_at, message.envelope.callback) = (None, None);
+    message.body = trigger().to_string().into();
+    app.running.queue.publisher().publish(Lane::Work, &message).await.unwrap();
+    while app.running.queue.depths().await.unwrap().delayed != 1 {
+        tokio::task::yield_now().await;
+    }
+    app.also_serve_sales(CONFIG);
+    while app.metric("cfr_outcomes_total{status=\"success\"}").await < 1.0 {}
+    assert_eq!(app.world.llm.requests_to(COMPLETIONS).len(), 1);
+    assert_eq!(app.running.queue.depths().await.unwrap().dead, 0);
     app.stop().await;
 }
 
