@@ -6,6 +6,7 @@
 mod clean;
 mod extract;
 mod fields;
+mod link_patterns;
 mod links;
 mod rules;
 mod schema;

@@ -1,5 +1,7 @@
 //! Decimal digits of every script that phones and computers let people type, and what people put between them.
 
+use std::ops::Range;
+
 /// The zeros of all scripts whose digits follow one another (Unicode 15, general category Nd).
 #[rustfmt::skip]
 const ZEROS: [char; 61] = [
@@ -17,6 +19,9 @@ const MATHEMATICAL: std::ops::RangeInclusive<char> = '\u{1d7ce}'..='\u{1d7ff}';
 
 /// Most separators between two characters of one IBAN (` - `).
 pub(super) const MAX_GAP: usize = 3;
+
+/// What begins a number with its country, as keyboards have it.
+pub(super) const PLUS: [char; 2] = ['+', '＋'];
 
 /// The value of a decimal digit, whatever its script; of a raised, lowered or circled one, too.
 pub(super) fn digit(c: char) -> Option<u8> {
@@ -58,4 +63,30 @@ pub(super) fn is_separator(c: char) -> bool {
                 | '\u{ff0d}'
                 | '\u{ff0e}'
     )
+}
+
+/// True when a number is not a part of a word, of an identifier or of a longer number.
+pub(super) fn stands_alone(text: &str, range: &Range<usize>) -> bool {
+    begins_alone(&text[..range.start], &text[range.clone()]) && ends_alone(&text[range.end..])
+}
+
+/// A `+` begins a number even where a word runs into it. Underscores join only what is beyond them: else they are the
+/// marks of italics.
+fn begins_alone(before: &str, number: &str) -> bool {
+    if number.starts_with(PLUS) {
+        return !before.ends_with(char::is_numeric);
+    }
+    !before.ends_with('-') && !before.trim_end_matches('_').ends_with(char::is_alphanumeric)
+}
+
+/// After a dot only a digit goes on with a number: a letter begins the next sentence. After a hyphen a digit does, or what
+/// an identifier has (`-A1`): a mere word does not.
+fn ends_alone(after: &str) -> bool {
+    if let Some(rest) = after.strip_prefix('.') {
+        return !rest.starts_with(char::is_numeric);
+    }
+    if let Some(rest) = after.strip_prefix('-') {
+        return !rest.trim_start_matches(char::is_alphabetic).starts_with(char::is_numeric);
+    }
+    !after.trim_start_matches('_').starts_with(char::is_alphanumeric)
 }

@@ -10,6 +10,7 @@ mod codes;
 mod digits;
 mod ibans;
 mod patterns;
+mod phones;
 mod search;
 
 use std::{borrow::Cow, collections::HashMap, ops::Range};

@@ -7,8 +7,9 @@ use regex::{Captures, Regex, RegexBuilder};
 use super::{
     Config, Found, Pattern, cards,
     codes::{self, Codes},
-    digits::{digit, only_digits},
+    digits::{only_digits, stands_alone},
     ibans,
+    phones::Phones,
     search::{Search, fitting},
 };
 
@@ -17,7 +18,7 @@ pub(super) const CODE: &str = "CVV";
 const IBAN: &str = "IBAN";
 const EMAIL: &str = "EMAIL";
 const SSN: &str = "SSN";
-const PHONE: &str = "PHONE";
+pub(super) const PHONE: &str = "PHONE";
 const NUMBER: &str = "NUMBER";
 
 /// Largest compiled form of one of the operator's patterns, in bytes.
@@ -31,24 +32,6 @@ const EMAILS: &str = r#"(?x)
     (?: "[^"\s\[\]()][^"\n\[\]()]{0,62}" | [\p{L}\p{N}_%+] [\p{L}\p{M}\p{N}._%+'!\#$&*^{|}~-]* "? ) (?: [@＠﹫] | [\ \u{a0}][@＠﹫][\ \u{a0}] )
     (?: [\p{L}\p{M}\p{N}-]+ [.。．｡] )+ (?: (?i:xn--[a-z0-9-]+) | \p{L}[\p{L}\p{M}]+ )"#;
 const SSNS: &str = r"\d{3}[-\u{2010}-\u{2013}\u{2212}\u{ff0d}]\d{2}[-\u{2010}-\u{2013}\u{2212}\u{ff0d}]\d{4}";
-
-/// With a `+`: up to 15 digits (E.164). With a leading zero: nine or more, grouped. North American: 3-3-4, grouped. Others
-/// with an area code in brackets; and the mobile numbers of China, 3-4-4.
-const PHONES: &str = r"(?x)
-    [+＋] [\ ]? \(?\d (?: [\ \u{a0}().\-/\u{b7}\u{2010}-\u{2013}\u{202f}\u{2212}]{0,3} \d ){6,14}
-  | \(?[0٠۰０] (?: [\ \u{a0}().\-/\u{b7}\u{2010}-\u{2013}\u{202f}\u{2212}]{0,3} \d ){8,14}
-  | (?: 1 [\ \u{a0}.\-] )? (?: \([2-9]\d{2}\)[\ \u{a0}.\-]? | [2-9]\d{2}[\ \u{a0}.\-\u{2010}-\u{2013}] )
-    \d{3} [\ \u{a0}.\-\u{2010}-\u{2013}] \d{4}
-  | \([1-9]\d{1,3}\) [\ \u{a0}]? \d{3,5} [\ \u{a0}.\-\u{2010}-\u{2013}] \d{4}
-  | 1[3-9]\d [\ \u{a0}\-] \d{4} [\ \u{a0}\-] \d{4}";
-
-/// In the same way: mobile numbers of Spain (3-2-2-2) and of India (5-5) between blanks, with the country or without.
-const BLANKS: &str = r"
-    (?: 34[\ \u{a0}] )? [6-9]\d{2} (?: [\ \u{a0}] \d{2} ){3}
-  | (?: 91[\ \u{a0}] )? [6-9]\d{4} [\ \u{a0}] \d{5}";
-
-/// What begins a number with its country, as keyboards have it.
-const PLUS: [char; 2] = ['+', '＋'];
 
 /// The sign of an e-mail address, as keyboards have it.
 const SIGNS: [char; 3] = ['@', '＠', '﹫'];
@@ -88,28 +71,6 @@ pub struct RedactionRules {
     dates: Regex,
     placeholders: Regex,
     restore: bool,
-}
-
-/// Telephone numbers.
-#[derive(Debug)]
-struct Phones {
-    all: Regex,
-    /// Those that only blanks group, from their beginning to their end.
-    blanks: Regex,
-}
-
-impl Phones {
-    fn new() -> Result<Self, RedactionError> {
-        let all = built(PHONE, &format!("{PHONES}|{BLANKS}"))?;
-        Ok(Self { all, blanks: built(PHONE, &format!(r"(?x)\A(?:{BLANKS})\z"))? })
-    }
-
-    /// True for a match that is a telephone number where it stands.
-    fn fits(&self, text: &str, range: &Range<usize>) -> bool {
-        let number = &text[range.clone()];
-        let alone = stands_alone(text, range) && is_grouped(number);
-        alone && (has_no_neighbours(text, range) || !self.blanks.is_match(number))
-    }
 }
 
 /// A pattern cannot be used.
@@ -235,19 +196,14 @@ impl RedactionRules {
             };
             search.look(Some(SSN), |part| numbered(part, fitting(ssns, part, fits, str::len)));
         }
-        if let Some(phones) =
-            self.phones.as_ref().filter(|phones| digits >= SHORTEST_PHONE && phones.all.is_match(text))
-        {
+        if let Some(phones) = self.phones.as_ref().filter(|phones| digits >= SHORTEST_PHONE && phones.are_in(text)) {
             search.set_aside(self.dates.find_iter(text).map(|m| m.range()).filter(|date| is_whole(text, date)));
-            search.look(Some(PHONE), |part| {
-                let fits = |part: &str, range: &Range<usize>| phones.fits(part, range);
-                numbered(part, fitting(&phones.all, part, fits, fraction_or_all))
-            });
+            search.look(Some(PHONE), |part| numbered(part, phones.find(part)));
         }
     }
 }
 
-fn built(name: &str, pattern: &str) -> Result<Regex, RedactionError> {
+pub(super) fn built(name: &str, pattern: &str) -> Result<Regex, RedactionError> {
     let refused = |error: regex::Error| RedactionError { name: name.to_owned(), problem: error.to_string() };
     RegexBuilder::new(pattern).size_limit(MAX_COMPILED).build().map_err(refused)
 }
@@ -275,58 +231,9 @@ fn address(text: &str) -> String {
     plain.replace([' ', '\u{a0}'], "")
 }
 
-/// True when a number is not a part of a word, of an identifier or of a longer number.
-fn stands_alone(text: &str, range: &Range<usize>) -> bool {
-    begins_alone(&text[..range.start], &text[range.clone()]) && ends_alone(&text[range.end..])
-}
-
-/// A `+` begins a number even where a word runs into it. Underscores join only what is beyond them: else they are the
-/// marks of italics.
-fn begins_alone(before: &str, number: &str) -> bool {
-    if number.starts_with(PLUS) {
-        return !before.ends_with(char::is_numeric);
-    }
-    !before.ends_with('-') && !before.trim_end_matches('_').ends_with(char::is_alphanumeric)
-}
-
-/// After a dot only a digit goes on with a number: a letter begins the next sentence. After a hyphen a digit does, or what
-/// an identifier has (`-A1`): a mere word does not.
-fn ends_alone(after: &str) -> bool {
-    if let Some(rest) = after.strip_prefix('.') {
-        return !rest.starts_with(char::is_numeric);
-    }
-    if let Some(rest) = after.strip_prefix('-') {
-        return !rest.trim_start_matches(char::is_alphabetic).starts_with(char::is_numeric);
-    }
-    !after.trim_start_matches('_').starts_with(char::is_alphanumeric)
-}
-
 /// A part of a longer number is no date.
 fn is_whole(text: &str, date: &Range<usize>) -> bool {
     !text[..date.start].ends_with(char::is_numeric) && !text[date.end..].starts_with(char::is_numeric)
-}
-
-/// Forms that only blanks group are none where more groups of digits are beside them: order numbers are written so.
-fn has_no_neighbours(text: &str, range: &Range<usize>) -> bool {
-    let blank = |c: char| matches!(c, ' ' | '\u{a0}');
-    let before = text[..range.start].trim_end_matches(blank).ends_with(char::is_numeric);
-    !before && !text[range.end..].trim_start_matches(blank).starts_with(char::is_numeric)
-}
-
-/// A `+` or a separator tells a telephone number from a mere number; a decimal fraction is one.
-fn is_grouped(number: &str) -> bool {
-    if number.starts_with("0.") {
-        return false;
-    }
-    number.starts_with(PLUS) || number.trim_start_matches('(').chars().any(|c| digit(c).is_none())
-}
-
-/// Length of the decimal fraction that a text begins with, else of all of it: what follows a fraction is another number.
-fn fraction_or_all(text: &str) -> usize {
-    match text.strip_prefix("0.") {
-        Some(rest) => 2 + rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len()),
-        None => text.len(),
-    }
 }
 
 /// Numbers that the US administration has never issued are left alone.

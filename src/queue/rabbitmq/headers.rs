@@ -250,9 +250,32 @@ fn text(text: &str) -> AMQPValue {
 }
 
 fn count(number: u32) -> AMQPValue {
-    AMQPValue::LongInt(i32::try_from(number).unwrap_or(i32::MAX))
+    i32::try_from(number).map_or(AMQPValue::LongLongInt(number.into()), AMQPValue::LongInt)
 }
 
 fn moment(moment: EpochMs) -> AMQPValue {
     AMQPValue::LongLongInt(i64::try_from(moment.0).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn numbers_are_read_as_they_were_written_however_large() {
+        for number in [0, 1, i32::MAX as u32, i32::MAX as u32 + 1, u32::MAX] {
+            let first = Envelope::first(
+                TriggerId(Uuid::from_u128(1)),
+                "default",
+                "c",
+                "u",
+                EpochMs(i64::MAX as u64),
+                EpochMs(i64::MAX as u64),
+            );
+            let envelope = Envelope { version: number, attempt: number, replay: number, ..first };
+            assert_eq!(decode(&encode(&envelope, "work"), "fr.work"), Ok(envelope));
+        }
+    }
 }
