@@ -28,7 +28,8 @@ pub enum Format {
 }
 
 /// Starts logging to standard error. Libraries are held at `warn` unless the level names them: at finer levels they
-/// print what they send and receive, and that is customer text.
+/// print what they send and receive, and that is customer text. lapin is silent: what fails it says to us, who tell it, and
+/// at every stop it speaks of errors that are none.
 ///
 /// # Errors
 /// When the level cannot be parsed.
@@ -85,5 +86,9 @@ pub fn set_level(level: EnvFilter) {
 }
 
 fn directives(level: &str) -> String {
-    if level.contains(['=', ',']) { level.to_owned() } else { format!("warn,cognigy_fallback_router={level}") }
+    if level.contains(['=', ',']) {
+        level.to_owned()
+    } else {
+        format!("warn,lapin=off,cognigy_fallback_router={level}")
+    }
 }

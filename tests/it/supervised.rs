@@ -1,6 +1,7 @@
 //! A supervisor is told when a process is ready and when it stops, and the simulators run on their own.
 
 use std::{
+    fs::File,
     io::{BufRead as _, BufReader},
     os::unix::net::UnixDatagram,
     process::{Child, Command, Stdio},
@@ -13,7 +14,10 @@ use nix::{
 };
 use tempfile::TempDir;
 
-use crate::support::app::{World, client};
+use crate::support::{
+    app::{World, client},
+    broker,
+};
 
 /// A process that ends with its owner.
 struct Process(Child);
@@ -62,6 +66,32 @@ async fn a_supervisor_is_told_when_the_process_is_ready_and_when_it_stops() {
     assert_eq!(heard(&socket).await, "READY=1\n");
     process.stop();
     assert_eq!(heard(&socket).await, "STOPPING=1\n");
+}
+
+/// The client of RabbitMQ speaks of errors when its connections are closed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_good_start_and_stop_on_rabbitmq_is_no_error_in_the_log() {
+    let (world, directory, node) = (World::start().await, TempDir::new().unwrap(), broker::shared().await);
+    let vhost = node.vhost().await;
+    for role in ["ingress", "worker"] {
+        let (path, log) = (directory.path().join(role), directory.path().join("log"));
+        let socket = UnixDatagram::bind(&path).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        let process = Command::new(env!("CARGO_BIN_EXE_cfr"))
+            .arg(role)
+            .env_clear()
+            .envs(world.environment())
+            .env("AMQP_URL", &vhost.url)
+            .env("NOTIFY_SOCKET", &path)
+            .stderr(File::create(&log).unwrap())
+            .spawn();
+        let mut process = Process(process.unwrap());
+        assert_eq!(heard(&socket).await, "READY=1\n");
+        process.stop();
+        assert!(process.0.wait().unwrap().success());
+        let log = std::fs::read_to_string(log).unwrap();
+        assert!(log.contains("\"event\":\"started\"") && !log.contains("ERROR"), "{log}");
+    }
 }
 
 #[tokio::test]

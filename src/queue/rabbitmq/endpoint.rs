@@ -12,6 +12,11 @@ use url::{Host, Url};
 use super::Config;
 use crate::queue::QueueError;
 
+/// Largest frame, in bytes, unless a URI asks for larger ones (`frame_max`). lapin keeps room for 32 frames in each direction
+/// of each connection: with the 128 KiB that RabbitMQ offers these were 16 MiB of every process. A message's headers have
+/// to fit into one frame: ours have at most 14 KiB.
+const FRAME: u32 = 32 * 1024;
+
 /// One broker. Without `Debug`, because of the password.
 #[derive(Clone)]
 pub(super) struct Endpoint {
@@ -81,6 +86,7 @@ fn endpoint(text: &str, heartbeat: Duration, tls: &OwnedTLSConfig) -> Option<End
     }
     let seconds = u16::try_from(heartbeat.as_secs().max(1)).unwrap_or(u16::MAX);
     uri.query.heartbeat = uri.query.heartbeat.filter(|&own| own > 0).or(Some(seconds));
+    uri.query.frame_max = Some(uri.query.frame_max.unwrap_or(FRAME).max(FRAME));
     let label = format!("{host}:{}", uri.authority.port);
     Some(Endpoint { uri, label, tls: tls.clone() })
 }
@@ -144,6 +150,16 @@ mod tests {
             assert_eq!(endpoint.uri.authority.host, host, "{url}");
             assert_eq!(endpoint.uri.vhost, vhost, "{url}");
             assert_eq!(endpoint.uri.query.heartbeat, Some(heartbeat), "{url}");
+        }
+    }
+
+    #[test]
+    fn frames_are_small_unless_a_uri_asks_for_larger_ones() {
+        for (query, frame_max) in
+            [("", FRAME), ("?frame_max=0", FRAME), ("?frame_max=4096", FRAME), ("?frame_max=65536", 65536)]
+        {
+            let endpoint = parse(&config(&format!("amqp://u:p@rabbit/cfr{query}"))).unwrap().remove(0);
+            assert_eq!(endpoint.uri.query.frame_max, Some(frame_max), "{query}");
         }
     }
 

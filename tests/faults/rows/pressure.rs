@@ -1,6 +1,6 @@
 //! The broker is short of disk, memory or room.
 
-use super::{broken_broker, load, pause, scaled, sending, told, unsure, until};
+use super::{broken_broker, load, pause, scaled, sending, setting, told, unsure, until};
 use crate::{
     figures::Figures,
     ledger::{Accepted, Bounds, settle},
@@ -43,14 +43,15 @@ pub(super) async fn alarm(alarm: Alarm) -> Figures {
     // The alarm is there before the first trigger: how long rabbitmqctl takes does not matter then.
     alarm.set(&deployment).await;
     let sent = sending(load(&deployment, 2000));
-    pause(8.0).await;
+    let seconds = f64::max(30.0 * setting("SCALE", 1.0), 8.0);
+    pause(seconds).await;
     assert!(outside.calls() < 200, "{} triggers were worked on under the alarm", outside.calls());
     alarm.clear(&deployment).await;
     outside.healed();
     let sent = sent.await.unwrap();
     assert!(sent.refused > 0, "nothing was refused under the alarm");
     let figures = settle(&sent.accepted, &outside, &deployment, broken_broker(1, &sent)).await;
-    figures.noting(format!("alarm of 8 s, {}", told(&sent)))
+    figures.noting(format!("alarm of {seconds:.0} s, {}", told(&sent)))
 }
 
 /// An alarm stops who publishes; what is in flight is finished and acknowledged all the same.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cognigy_fallback_router::{
-    message::{Disposition, Lane, Reason},
+    message::{Disposition, Lane, Reason, Try},
     metrics::labels::{Reason as DeadReason, SettledAs},
     queue::Settled,
 };
@@ -42,6 +42,29 @@ async fn every_header_arrives_and_the_message_is_persistent_and_named() {
 
     let mut consumer = rig.consumer(Lane::Outcome, 1).await;
     let delivery = next(&mut consumer).await;
+    assert_eq!(delivery.message.envelope, sent.envelope);
+    assert_eq!(delivery.message.body, sent.body);
+}
+
+/// Headers cannot be parted over frames, as a body is: the longest ones that the ingress lets in fit into one.
+#[tokio::test]
+async fn the_longest_headers_and_body_arrive() {
+    let node = broker::shared().await;
+    let vhost = node.vhost().await;
+    let rig = ready(&vhost).await;
+    let longest = |characters| "\u{1f600}".repeat(characters);
+    let mut sent = message();
+    sent.envelope.conversation_id = longest(256);
+    sent.envelope.user_id = longest(256);
+    sent.envelope.session_id = Some(longest(256));
+    sent.envelope.callback = Some(longest(2_048));
+    for number in 0..16 {
+        let ended = "x".repeat(32).into();
+        sent.envelope.tries.note(Try { at: now(), lane: Lane::Outcome, number, ended, wait: Duration::from_secs(120) });
+    }
+    sent.body = vec![b'x'; 256 * 1024].into();
+    rig.publish(Lane::Outcome, &sent).await.unwrap();
+    let delivery = next(&mut rig.consumer(Lane::Outcome, 1).await).await;
     assert_eq!(delivery.message.envelope, sent.envelope);
     assert_eq!(delivery.message.body, sent.body);
 }
