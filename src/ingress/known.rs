@@ -13,8 +13,8 @@ use crate::{queue::QueueError, time::EpochMs, trigger::TriggerId};
 /// How the first request with an id ended, for those that came while it was still under way.
 pub(super) type Ending = Result<(), QueueError>;
 
-/// Ids for which there is room from the start.
-const MOST_ROOM: usize = 200_000;
+/// Ids for which there is room from the start: 33 a second, over ten minutes. Ids are random, so they soon touch all of it.
+const MOST_ROOM: usize = 20_000;
 
 /// Triggers that could not be queued whose first moment is remembered, the oldest forgotten first.
 const MOST_FAILED: usize = 10_000;
@@ -62,8 +62,8 @@ pub(super) struct Ticket {
 
 impl KnownTriggers {
     pub(super) fn new(known_for: Duration, most: usize, accepted: Vec<(TriggerId, EpochMs)>) -> Self {
-        // All at once: to grow under load would be a pause, and so long as it is not used it is not there. A table that is
-        // never more than half full keeps its size though ids come and go.
+        // All at once, so that memory does not grow in steps. A table that is never more than half full keeps its size though
+        // ids come and go.
         let room = most.min(MOST_ROOM);
         let mut ids = Ids {
             known: HashMap::with_capacity(2 * room),
