@@ -7,14 +7,16 @@ use std::{
 };
 
 use cognigy_fallback_router::{
+    dead_letters::{self, Filter, Operator, Order, Progress},
     message::{Disposition, Lane, Reason},
     queue::{Consumer, QueueError, Settled, notice::Topic},
     trigger::TriggerId,
 };
 use lapin::{options::QueueDeclareOptions, types::FieldTable};
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
-use super::{Rig, id, message, next, open, raw_channel, ready, tell_until_heard, until, within};
+use super::{Rig, id, message, next, now, open, raw_channel, ready, tell_until_heard, until, within};
 use crate::support::broker;
 
 #[tokio::test]
@@ -151,6 +153,50 @@ async fn what_no_queue_is_bound_for_is_kept_among_the_dead_letters_and_can_be_re
     assert_eq!(held.hand_over(Lane::Outcome, &message).await, Ok(Settled::Done));
     assert_eq!(id(&next(&mut rig.consumer(Lane::Outcome, 1).await).await.message), id(&sent));
     assert_eq!(rig.queue.depths().await.unwrap().dead, 0);
+    connection.close(200, "bye".into()).await.unwrap();
+}
+
+/// The receiver is still down, so what is replayed is soon among the dead letters again, and before what was caught.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replay_of_all_reaches_what_was_caught_though_others_die_again_meanwhile() {
+    let node = broker::shared().await;
+    let vhost = node.vhost().await;
+    let rig = ready(&vhost).await;
+    let outcome = || {
+        let mut outcome = message();
+        outcome.envelope.stored_at = Some(now());
+        outcome
+    };
+    let mut consumer = rig.consumer(Lane::Outcome, 8).await;
+    let dying = tokio::spawn(async move {
+        while let Ok(Some(delivery)) = consumer.next().await {
+            let _ = delivery.settle(Disposition::DeadLetter { reason: Reason::CallbackRejected }).await;
+        }
+    });
+    // One more than are held at once.
+    for _ in 0..101 {
+        rig.publish(Lane::Outcome, &outcome()).await.unwrap();
+    }
+    until(async || rig.queue.depths().await.unwrap().dead == 101).await;
+    let (connection, channel) = raw_channel(&vhost).await;
+    channel.queue_unbind("fr.outcome".into(), "fr.in".into(), "outcome".into(), Default::default()).await.unwrap();
+    let caught = outcome();
+    rig.publish(Lane::Outcome, &caught).await.unwrap();
+    let bind = Default::default();
+    channel.queue_bind("fr.outcome".into(), "fr.in".into(), "outcome".into(), bind, Default::default()).await.unwrap();
+    until(async || rig.queue.depths().await.unwrap().dead == 102).await;
+    let order = Order {
+        filter: Filter::default(),
+        limit: usize::MAX,
+        pause: None,
+        stop: CancellationToken::new(),
+        progress: Progress::default(),
+    };
+    let deadlines = [("default".to_owned(), Duration::from_secs(30))].into();
+    let done = dead_letters::replay(&*rig.queue, &order, &deadlines, &Operator("olga".into())).await;
+    assert_eq!((done.ids.len() + done.doubled.len(), done.refused.len(), done.failure), (102, 0, None));
+    assert!(done.ids.contains(&id(&caught)) || done.doubled.contains(&id(&caught)));
+    dying.abort();
     connection.close(200, "bye".into()).await.unwrap();
 }
 
