@@ -11,6 +11,12 @@ fn server(vhost: &broker::Vhost) -> String {
     format!("{{ok, Q}} = rabbit_amqqueue:lookup({queue}), {{Server, _}} = amqqueue:get_pid(Q), ")
 }
 
+/// How many calls wait for it.
+async fn asked(node: &broker::Alone, server: &str) -> u32 {
+    let count = "{messages, All} = process_info(whereis(Server), messages), length([1 || {'$gen_call', _, _} <- All]).";
+    node.eval(format!("{server} {count}")).await.trim().parse().unwrap()
+}
+
 #[tokio::test]
 async fn a_consumer_whose_start_is_answered_too_late_keeps_nothing_to_itself() {
     let node = broker::alone().await;
@@ -19,17 +25,35 @@ async fn a_consumer_whose_start_is_answered_too_late_keeps_nothing_to_itself() {
     let server = server(&vhost);
     node.eval(format!("{server} sys:suspend(Server).")).await;
     let mut outcomes = rig.consumer(Lane::Outcome, 2).await;
-    let asked = format!(
-        "{server} {{messages, All}} = process_info(whereis(Server), messages), length([1 || {{'$gen_call', _, _}} <- All])."
-    );
     // Each asks to consume once; the second one only after the first was given up.
-    until(async || node.eval(asked.as_str()).await.trim().parse::<u32>().unwrap() >= 2).await;
+    until(async || asked(&node, &server).await >= 2).await;
     assert!(!rig.queue.is_connected(), "a worker is not ready while a lane of it is not consumed");
     node.eval(format!("{server} sys:resume(Server).")).await;
     until(async || rig.queue.is_connected()).await;
     for _ in 0..12 {
         rig.publish(Lane::Outcome, &message()).await.unwrap();
     }
+    for _ in 0..12 {
+        next(&mut outcomes).await.settle(Disposition::Ack).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_consumer_that_is_stopped_before_its_start_is_answered_keeps_nothing_either() {
+    let node = broker::alone().await;
+    let vhost = node.vhost().await;
+    let (stopping, other) = (ready(&vhost).await, ready(&vhost).await);
+    let server = server(&vhost);
+    node.eval(format!("{server} sys:suspend(Server).")).await;
+    let mut stopped = stopping.consumer(Lane::Outcome, 2).await;
+    until(async || asked(&node, &server).await >= 1).await;
+    stopped.stop().await;
+    drop(stopped);
+    node.eval(format!("{server} sys:resume(Server).")).await;
+    for _ in 0..12 {
+        other.publish(Lane::Outcome, &message()).await.unwrap();
+    }
+    let mut outcomes = other.consumer(Lane::Outcome, 2).await;
     for _ in 0..12 {
         next(&mut outcomes).await.settle(Disposition::Ack).await.unwrap();
     }
