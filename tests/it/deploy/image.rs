@@ -94,14 +94,20 @@ async fn the_image_is_built_from_every_target_of_the_package() {
     assert!(here.len() > 7, "{here:?}");
 }
 
-/// `.dockerignore` keeps everything from the builder but what it names.
+/// `.dockerignore` keeps everything from the builder but what it names, and of that what git ignores.
 #[test]
 fn what_the_dockerfile_copies_reaches_the_builder() {
     let ignore = fs::read_to_string(root().join(".dockerignore")).unwrap();
-    let mut lines = ignore.lines();
+    let mut lines = ignore.lines().filter(|line| !line.starts_with('#'));
     assert_eq!(lines.next(), Some("*"));
-    let given: BTreeSet<_> = lines.map(|line| line.strip_prefix('!').unwrap().to_owned()).collect();
+    let (given, kept): (Vec<_>, Vec<_>) = lines.partition(|line| line.starts_with('!'));
+    let given: BTreeSet<_> = given.into_iter().map(|line| line[1..].to_owned()).collect();
     assert_eq!(given, copied().into_iter().collect());
+    let ignored = fs::read_to_string(root().join("tests/fuzz/.gitignore")).unwrap();
+    let ignored: BTreeSet<_> = ignored.lines().map(|line| format!("tests/fuzz{line}")).collect();
+    for kept in kept {
+        assert!(ignored.contains(kept), "{kept} is part of the repository");
+    }
 }
 
 /// The path without its `..`, as the compiler resolves it.
