@@ -86,9 +86,9 @@ pub fn main(role: Role, sources: &Sources) -> ExitCode {
         Err(error) => return refuse(&format!("the runtime cannot be started: {error}")),
     };
     runtime.block_on(async {
-        // Before anything else: a signal that nobody listens for ends the process, also one that asks for a reload.
-        let signals = match Signals::listen() {
-            Ok(signals) => signals,
+        // Before anything else: SIGHUP ends a process that does not listen for it. The others may, until it runs.
+        let hangup = match signal(SignalKind::hangup()) {
+            Ok(hangup) => hangup,
             Err(error) => return refuse(&format!("the signal handlers cannot be installed: {error}")),
         };
         let loaded = match config::load(sources, role) {
@@ -101,7 +101,7 @@ pub fn main(role: Role, sources: &Sources) -> ExitCode {
         for warning in &loaded.warnings {
             tracing::warn!(event = "doubtful_setting", "{warning}");
         }
-        end(live(loaded, sources, role, signals).await)
+        end(live(loaded, sources, role, hangup).await)
     })
 }
 
@@ -127,24 +127,15 @@ pub struct Signals {
     pub hangup: Signal,
 }
 
-impl Signals {
-    /// From now on a signal waits until it is looked at, instead of ending the process.
-    ///
-    /// # Errors
-    /// When the signal handlers cannot be installed.
-    pub fn listen() -> std::io::Result<Self> {
-        Ok(Self { hangup: signal(SignalKind::hangup())?, shutdown: Shutdown::on_signals()? })
-    }
-}
-
 #[expect(clippy::print_stderr, reason = "there is no log before there are settings")]
 fn refuse(problem: &str) -> ExitCode {
     eprintln!("{problem}");
     ExitCode::from(EX_CONFIG)
 }
 
-async fn live(loaded: Loaded, sources: &Sources, role: Role, signals: Signals) -> anyhow::Result<bool> {
-    let shutdown = signals.shutdown.clone();
+async fn live(loaded: Loaded, sources: &Sources, role: Role, hangup: Signal) -> anyhow::Result<bool> {
+    let shutdown = Shutdown::on_signals().context("the signal handlers cannot be installed")?;
+    let signals = Signals { shutdown: shutdown.clone(), hangup };
     let running = start_reloading(loaded, sources, role, signals).await?;
     let webhook = running.webhook.map(|address| address.to_string());
     supervised::tell_when_stopping(shutdown);

@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
+    process::{Child, Command},
     time::{Duration, SystemTime},
 };
 
@@ -262,26 +263,30 @@ async fn a_trigger_of_a_profile_that_is_not_known_yet_waits_for_it() {
     app.stop().await;
 }
 
+/// Starts the program itself on the embedded queue; with the file of its log.
+fn serve(world: &World, folder: &Path, file: &Path, admin: u16) -> (Child, PathBuf) {
+    let log = folder.join("log");
+    let child = Command::new(env!("CARGO_BIN_EXE_cfr"))
+        .args(["serve", "--config", file.to_str().unwrap()])
+        .env_clear()
+        .envs(world.environment())
+        .env("CFR__QUEUE__BACKEND", "embedded")
+        .env("CFR__QUEUE__EMBEDDED__DIRECTORY", folder.join("q"))
+        .env("CFR__ADMIN__LISTEN", format!("127.0.0.1:{admin}"))
+        .current_dir(folder)
+        .stderr(fs::File::create(&log).unwrap())
+        .spawn();
+    (child.unwrap(), log)
+}
+
 /// The programs themselves: SIGHUP reads the level of the log again, and nobody has to wait for a look at the files.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sighup_reads_the_settings_and_the_log_level_again_and_refuses_wrong_ones_without_their_secrets() {
     let (world, folder) = (World::start().await, TempDir::new().unwrap());
     let file = folder.path().join("config.toml");
     fs::write(&file, "[log]\nlevel = \"warn\"\n[reload]\ninterval = \"0s\"\n").unwrap();
-    let mut environment = world.environment();
-    environment.insert("CFR__QUEUE__BACKEND".into(), "embedded".into());
-    environment.insert("CFR__QUEUE__EMBEDDED__DIRECTORY".into(), folder.path().join("q").to_str().unwrap().into());
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    environment.insert("CFR__ADMIN__LISTEN".into(), format!("127.0.0.1:{port}"));
-    let log = folder.path().join("log");
-    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_cfr"))
-        .args(["serve", "--config", file.to_str().unwrap()])
-        .env_clear()
-        .envs(&environment)
-        .current_dir(folder.path())
-        .stderr(fs::File::create(&log).unwrap())
-        .spawn()
-        .unwrap();
+    let (mut child, log) = serve(&world, folder.path(), &file, port);
     let up = format!("http://127.0.0.1:{port}/startupz");
     while !client().get(&up).send().await.is_ok_and(|answer| answer.status().is_success()) {
         tokio::task::yield_now().await;
@@ -317,20 +322,8 @@ async fn sighup_reads_the_settings_and_the_log_level_again_and_refuses_wrong_one
 async fn sighup_while_a_process_reads_its_settings_is_a_reload_once_it_runs() {
     let (world, folder) = (World::start().await, TempDir::new().unwrap());
     let file = folder.path().join("config.toml");
-    assert!(std::process::Command::new("mkfifo").arg(&file).status().unwrap().success());
-    let mut environment = world.environment();
-    environment.insert("CFR__QUEUE__BACKEND".into(), "embedded".into());
-    environment.insert("CFR__QUEUE__EMBEDDED__DIRECTORY".into(), folder.path().join("q").to_str().unwrap().into());
-    environment.insert("CFR__ADMIN__LISTEN".into(), "127.0.0.1:0".into());
-    let log = folder.path().join("log");
-    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_cfr"))
-        .args(["serve", "--config", file.to_str().unwrap()])
-        .env_clear()
-        .envs(&environment)
-        .current_dir(folder.path())
-        .stderr(fs::File::create(&log).unwrap())
-        .spawn()
-        .unwrap();
+    assert!(Command::new("mkfifo").arg(&file).status().unwrap().success());
+    let (mut child, log) = serve(&world, folder.path(), &file, 0);
     // A pipe opens for writing when somebody reads it: it is at its settings, and waits for them.
     let pipe = file.clone();
     let mut writer =
