@@ -1,5 +1,7 @@
 //! Text in which the channel, or the customer, has already masked something.
 
+use super::all_bytes;
+
 /// The shortest run of a mask character that counts by itself.
 const RUN: usize = 4;
 
@@ -17,8 +19,9 @@ const LONGEST_NOTE: usize = 64;
 #[must_use]
 pub fn is_masked(text: &str) -> bool {
     // Most texts have none of these characters.
-    let marked = !text.bytes().all(|byte| byte.is_ascii() && byte != b'*') && text.chars().any(is_mask);
-    let lettered = text.as_bytes().windows(2).any(|two| two[0] == two[1] && is_letter_mask(char::from(two[0])));
+    let marked = !all_bytes(text, |byte| byte.is_ascii() && byte != b'*') && text.chars().any(is_mask);
+    let doubled = |(first, second): (u8, u8)| (first == second) & is_letter_mask(char::from(first));
+    let lettered = text.bytes().zip(text.bytes().skip(1)).fold(false, |any, two| any | doubled(two));
     (marked && (longest_run(text, is_mask) >= RUN || has_masked_address(text)))
         || ((marked || lettered) && has_masked_number(text))
         || (lettered && has_masked_groups(text))
@@ -82,6 +85,9 @@ fn has_masked_address(text: &str) -> bool {
 }
 
 fn has_note(text: &str) -> bool {
+    if all_bytes(text, |byte| !matches!(byte, b'[' | b'<')) {
+        return false;
+    }
     let words = ["redacted", "masked"];
     let noted = |note: &str| {
         let note = &note.as_bytes()[..note.len().min(LONGEST_NOTE)];

@@ -16,8 +16,7 @@ pub(super) fn parse(raw: &str, allow_http: bool) -> Result<Url, EgressError> {
     if raw.len() > LONGEST {
         return Err(EgressError::TooLong);
     }
-    let unclear = |c: char| c.is_control() || c.is_whitespace() || c == '\\';
-    if raw.chars().any(unclear) || !customer_text::is_visible(raw) {
+    if !is_clear(raw) {
         return Err(EgressError::Character);
     }
     // With fewer or more than two slashes the standard would find a host all the same.
@@ -39,4 +38,13 @@ pub(super) fn parse(raw: &str, allow_http: bool) -> Result<Url, EgressError> {
         return Err(EgressError::Port);
     }
     Ok(url)
+}
+
+/// True for a text that everybody reads alike.
+fn is_clear(raw: &str) -> bool {
+    let unclear = |c: char| c.is_control() || c.is_whitespace() || c == '\\';
+    if raw.is_ascii() {
+        return raw.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
+    }
+    !raw.chars().any(unclear) && customer_text::is_visible(raw)
 }

@@ -8,6 +8,7 @@ mod polls;
 mod prefer;
 mod rate;
 mod signed;
+mod to_the_end;
 mod triggers;
 
 use std::{

@@ -25,6 +25,7 @@ use super::{
     polls,
     prefer::{self, Prefer},
     signed::Signed,
+    to_the_end::ToTheEnd,
 };
 use crate::{
     message::{ConversationKey, Envelope, Lane, Message, NewerTrigger},
@@ -106,8 +107,8 @@ fn newer<'i>(ingress: &'i Ingress, trigger: &Trigger) -> Option<(&'i dyn Notices
     Some((notices, NewerTrigger { conversation, trigger_id: trigger.id, accepted_at: trigger.accepted_at }))
 }
 
-/// Publishes, and notes for polls what was stored. With a ticket in a task of its own: a client that goes away must not
-/// take with it what its repeat waits for.
+/// Publishes, and notes for polls what was stored. With a ticket to the end: a client that goes away must not take with it
+/// what its repeat waits for.
 async fn publish(ingress: &Ingress, signed: Signed<Trigger>, ticket: Option<Ticket>) -> Result<(), QueueError> {
     ingress.publisher.admit()?;
     let Trigger { id, deadline, .. } = signed.value;
@@ -123,12 +124,13 @@ async fn publish(ingress: &Ingress, signed: Signed<Trigger>, ticket: Option<Tick
         ending
     };
     let Some(ticket) = ticket else { return storing.await };
-    let stored = tokio::spawn(async move {
+    let stored = ToTheEnd::new(async move {
         let ending = storing.await;
         ticket.end(ending.clone());
         ending
     });
-    stored.await.unwrap_or_else(|_| Err(QueueError::Unknown("the publish panicked".to_owned())))
+    let stored = AssertUnwindSafe(stored).catch_unwind().await;
+    stored.unwrap_or_else(|_| Err(QueueError::Unknown("the publish panicked".to_owned())))
 }
 
 /// The span in which a message is stored; the message carries it on.

@@ -86,12 +86,12 @@ fn quotes(text: &str, system: &str) -> bool {
     let excerpts = || system.as_bytes().windows(EXCERPT).step_by(STEP);
     // Hundreds of excerpts, each with its own search, would cost more than the rest of a trigger: almost every place is
     // ruled out by its first bytes.
-    let mut beginnings: Vec<_> = excerpts().filter_map(|excerpt| excerpt.first_chunk::<8>()).collect();
+    let beginning = |place: &[u8]| place.first_chunk().copied().map_or(0, u64::from_ne_bytes);
+    let mut beginnings: Vec<_> = excerpts().map(beginning).collect();
     beginnings.sort_unstable();
-    text.as_bytes().windows(EXCERPT).any(|place| {
-        let likely = place.first_chunk().is_some_and(|beginning| beginnings.binary_search(&beginning).is_ok());
-        likely && excerpts().any(|excerpt| excerpt == place)
-    })
+    text.as_bytes()
+        .windows(EXCERPT)
+        .any(|place| beginnings.binary_search(&beginning(place)).is_ok() && excerpts().any(|excerpt| excerpt == place))
 }
 
 #[cfg(test)]

@@ -97,7 +97,9 @@ pub(super) fn is_code(value: &str) -> bool {
 
 /// Whether one of the strong words can be there at all: most texts have no `cv`.
 fn may_be_named(text: &str) -> bool {
-    text.as_bytes().windows(2).any(|pair| pair.eq_ignore_ascii_case(b"cv"))
+    // Sixteen pairs at once; a small letter differs from its capital in one bit.
+    let is_named = |(first, second): (u8, u8)| (first | 0x20 == b'c') & (second | 0x20 == b'v');
+    text.bytes().zip(text.bytes().skip(1)).fold(false, |any, pair| any | is_named(pair))
 }
 
 /// Not a part of a longer number or of a word.

@@ -42,6 +42,27 @@ pub(super) fn digit(c: char) -> Option<u8> {
     }
 }
 
+/// How many numerals a text has, of whatever script and kind.
+pub(super) fn count(text: &str) -> usize {
+    if text.is_ascii() {
+        // Bytes are counted sixteen at once.
+        return text.bytes().filter(u8::is_ascii_digit).count();
+    }
+    text.chars().filter(|c| c.is_numeric()).count()
+}
+
+/// The most numerals that stand together without a letter of ASCII between them: no number has one in it.
+pub(super) fn most_apart_from_letters(text: &str) -> usize {
+    if !text.is_ascii() {
+        return count(text);
+    }
+    text.as_bytes()
+        .split(u8::is_ascii_alphabetic)
+        .map(|part| part.iter().filter(|byte| byte.is_ascii_digit()).count())
+        .max()
+        .unwrap_or(0)
+}
+
 /// The digits of a text in ASCII, everything else left out.
 pub(super) fn only_digits(text: &str) -> String {
     text.chars().filter_map(digit).map(|value| char::from(b'0' + value)).collect()

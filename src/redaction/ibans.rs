@@ -43,6 +43,34 @@ pub(super) fn find(text: &str) -> Vec<(Range<usize>, String)> {
     found
 }
 
+/// False where [`find`] would find none, for most texts that have other numbers. A country's two letters stand where a word
+/// begins, or the name ends, and before the next digit.
+pub(super) fn may_be_in(text: &str) -> bool {
+    if !text.is_ascii() {
+        return true;
+    }
+    let bytes = text.as_bytes();
+    (2..bytes.len())
+        .any(|at| bytes[at].is_ascii_digit() && !bytes[at - 1].is_ascii_digit() && ends_with_country(&bytes[..at]))
+}
+
+/// Whether a text ends with a word of two letters, but for the name before them and separators after them.
+fn ends_with_country(text: &[u8]) -> bool {
+    let gap = text.iter().rev().take_while(|byte| is_separator(char::from(**byte))).count();
+    if gap > MAX_GAP {
+        return false;
+    }
+    let text = &text[..text.len() - gap];
+    let name = NAME.map(|c| c as u8);
+    let word = text.iter().rev().take(name.len() + 3).take_while(|byte| byte.is_ascii_alphanumeric()).count();
+    let word = &text[text.len() - word..];
+    let country = match word.split_at_checked(name.len()) {
+        Some((first, rest)) if first.eq_ignore_ascii_case(&name) => rest,
+        _ => word,
+    };
+    LENGTHS.iter().any(|(known, _)| country.eq_ignore_ascii_case(*known))
+}
+
 /// Length of the word `IBAN` that a text begins with: no country is called so, and some write no blank after it.
 fn name(text: &str) -> usize {
     let first = || text.chars().take(NAME.len());
@@ -101,4 +129,41 @@ fn passes_mod_97(number: &str) -> bool {
         .filter_map(|c| c.to_digit(36))
         .fold(0_u32, |rest, value| if value < 10 { (rest * 10 + value) % 97 } else { (rest * 100 + value) % 97 });
     rest == 1
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn the_quick_look_passes_by_words_and_other_numbers() {
+        for (text, expected) in [
+            ("Turn 12: I need help", false),
+            ("order r-00000001 of 2024-01-15", false),
+            ("DE", false),
+            ("DE    89", false),
+            ("DE89", true),
+            ("iban de-89", true),
+            ("IBANDE89", true),
+            ("IBAN89", false),
+            ("(GB 82", true),
+            ("to 12", false),
+            ("is 12", true),
+            ("ÄDE89", true),
+        ] {
+            assert_eq!(may_be_in(text), expected, "{text}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(5_000))]
+        #[test]
+        fn what_the_quick_look_passes_by_is_not_found(
+            text in "(?:[A-Za-z]{0,3}|IBAN|iban|[ .:_/-]{1,4}|[0-9]{1,3}|[Dd]E89 ?3704-0044 0532 0130 00|gb82west12345698765432){0,6}"
+        ) {
+            prop_assert!(may_be_in(&text) || find(&text).is_empty(), "{text}");
+        }
+    }
 }

@@ -7,7 +7,7 @@ use regex::{Captures, Regex, RegexBuilder};
 use super::{
     Config, Found, Pattern, cards,
     codes::{self, Codes},
-    digits::{only_digits, stands_alone},
+    digits::{self, only_digits, stands_alone},
     ibans,
     phones::Phones,
     search::{Search, fitting},
@@ -114,11 +114,11 @@ impl RedactionRules {
             search
                 .look(Some(name.as_str()), |part| pattern.find_iter(part).map(|m| (m.range(), m.as_str().to_owned())));
         }
-        if let Some(emails) = self.emails.as_ref().filter(|_| text.contains(SIGNS)) {
+        if let Some(emails) = self.emails.as_ref().filter(|_| has_sign(text)) {
             search.look(Some(EMAIL), |part| emails.find_iter(part).map(|m| (m.range(), address(m.as_str()))));
         }
-        let digits = text.chars().filter(|c| c.is_numeric()).count();
-        if digits > 0 {
+        let digits = digits::count(text);
+        if digits >= SHORTEST_CODE || (self.ibans && ibans::may_be_in(text)) {
             self.find_numbers(text, digits, card, &mut search);
         }
         self.find_placeholders(text, &mut search);
@@ -157,9 +157,11 @@ impl RedactionRules {
             self.find_checked_numbers(text, digits, search);
             self.find_other_numbers(text, digits, search);
             if let Some(codes) = self.cards.as_ref().filter(|_| digits >= SHORTEST_CODE) {
-                let card = card || search.has(CARD);
-                search.look(Some(CODE), |part| codes.find(part, card));
-                search.look_after(CARD, Some(CODE), |rest| codes.after_card(rest));
+                let found = search.has(CARD);
+                search.look(Some(CODE), |part| codes.find(part, card || found));
+                if found {
+                    search.look_after(CARD, Some(CODE), |rest| codes.after_card(rest));
+                }
             }
             if search.count() == before {
                 return;
@@ -177,13 +179,13 @@ impl RedactionRules {
 
     /// Numbers that a checksum vouches for.
     fn find_checked_numbers<'r>(&'r self, text: &str, digits: usize, search: &mut Search<'_, 'r>) {
-        if self.ibans {
+        if self.ibans && ibans::may_be_in(text) {
             search.look(Some(IBAN), ibans::find);
         }
         if digits >= SHORTEST_PHONE && text.contains('-') {
             search.set_aside(self.uuids.find_iter(text).map(|m| m.range()));
         }
-        if self.cards.is_some() && digits >= SHORTEST_CARD {
+        if self.cards.is_some() && digits >= SHORTEST_CARD && digits::most_apart_from_letters(text) >= SHORTEST_CARD {
             search.look(Some(CARD), cards::find);
         }
     }
@@ -223,6 +225,10 @@ fn own(pattern: &Pattern) -> Result<(String, Regex), RedactionError> {
 
 fn numbered(text: &str, ranges: Vec<Range<usize>>) -> Vec<(Range<usize>, String)> {
     ranges.into_iter().map(|range| (range.clone(), only_digits(&text[range]))).collect()
+}
+
+fn has_sign(text: &str) -> bool {
+    text.as_bytes().contains(&b'@') || (!text.is_ascii() && text.contains(SIGNS))
 }
 
 /// An e-mail address in its plain spelling.

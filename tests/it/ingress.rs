@@ -598,7 +598,7 @@ async fn a_panic_is_503_while_storing_and_else_500_with_an_id_and_no_word_of_it(
     let app = app().await;
     let mut with_key = trigger();
     with_key["inputId"] = json!("1");
-    // Of a trigger with a key the publish goes on beside the request, which then does not know how it ended.
+    // Of a trigger with a key the publish outlives the request, which then does not know how it ended.
     for (body, status) in [(with_key, 503), (trigger(), 500)] {
         app.queue.panics.store(1, Ordering::Relaxed);
         let answer = app.post(&body).await;
