@@ -1,11 +1,13 @@
 //! The work lane: a trigger becomes an outcome, which is stored before the trigger is forgotten.
 
 use std::{
+    ops::ControlFlow,
     panic::AssertUnwindSafe,
     time::{Duration, SystemTime},
 };
 
 use futures_util::FutureExt;
+use tokio_util::sync::CancellationToken;
 
 use super::{
     Worker,
@@ -13,6 +15,7 @@ use super::{
     disposition::{OwnFailure, own_failure},
     late, progress,
     record::{self, Frozen},
+    slots::{Slot, SlotPool},
     thinking,
 };
 use crate::{
@@ -24,7 +27,7 @@ use crate::{
         names,
         spans::{self, KeyValue, Span, SpanKind},
     },
-    time::EpochMs,
+    time::{EpochMs, work_until},
     trigger::{Trigger, TriggerBody},
 };
 
@@ -33,8 +36,9 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// Before a trigger whose profile is not known is looked at again; a delay level of the lane.
 const PROFILE_COMES: Duration = Duration::from_secs(5);
 
-/// Decides one trigger and stores its outcome.
-pub(super) async fn decide(worker: &Worker, mut delivery: Delivery) {
+/// Decides one trigger and stores its outcome. It has a slot for deciding only: another trigger may be decided while the
+/// outcome is stored.
+pub(super) async fn decide(worker: &Worker, slots: &SlotPool, drain: &CancellationToken, mut delivery: Delivery) {
     if delivery.returns > 0 {
         // Its worker died, hung or was stopped: that leaves no other trace.
         note(&mut delivery, Lane::Work, "came_back", Duration::ZERO);
@@ -49,6 +53,12 @@ pub(super) async fn decide(worker: &Worker, mut delivery: Delivery) {
     let Some(trigger) = understood(&delivery.message) else {
         return to_late(delivery, Reason::Unreadable).await;
     };
+    let until = work_until(envelope.accepted_at, envelope.deadline, profile.pipeline.reserve);
+    let ControlFlow::Continue(slot) = begin(slots, envelope.accepted_at, until, drain).await else { return };
+    // Another worker may have it, if it had to wait.
+    if !delivery.is_live() {
+        return;
+    }
     let now = worker.skew.corrected(SystemTime::now().into(), envelope.accepted_at, &worker.metrics);
     worker.metrics.queue_wait.observe(now.since(envelope.accepted_at).as_secs_f64());
     let attempt = envelope.attempt + delivery.returns;
@@ -69,6 +79,7 @@ pub(super) async fn decide(worker: &Worker, mut delivery: Delivery) {
             }
         });
         let decided = thinking::while_deciding(&profile, &trigger, first, deciding).await;
+        drop(slot);
         let reply_to = profile.reply_to(Some(&trigger.body), &decided.outcome);
         let stored_at = EpochMs::from(SystemTime::now());
         let frozen = record::freeze(&decided.outcome, reply_to, decided.stages, envelope, stored_at)?;
@@ -81,6 +92,26 @@ pub(super) async fn decide(worker: &Worker, mut delivery: Delivery) {
             worker.metrics.panics.get(Lane::Work).inc();
             try_again(delivery).await;
         }
+    }
+}
+
+/// A slot for a trigger, or none where all are in use until its time is over: then no model is asked, but its answer comes
+/// in time. At a stop what has none goes back.
+async fn begin(
+    slots: &SlotPool,
+    accepted_at: EpochMs,
+    until: EpochMs,
+    drain: &CancellationToken,
+) -> ControlFlow<(), Option<Slot>> {
+    if let Some(slot) = slots.try_enter() {
+        return ControlFlow::Continue(Some(slot));
+    }
+    let left = until.since(EpochMs::from(SystemTime::now()).max(accepted_at));
+    tokio::select! {
+        biased;
+        () = drain.cancelled() => ControlFlow::Break(()),
+        slot = slots.enter() => ControlFlow::Continue(Some(slot)),
+        () = tokio::time::sleep(left) => ControlFlow::Continue(None),
     }
 }
 

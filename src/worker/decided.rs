@@ -92,7 +92,7 @@ mod tests {
 
     fn unconfirmed(number: u128) -> Decided {
         let message = Message { envelope: trigger(number), body: Bytes::new() };
-        Decided::Unconfirmed(Box::new(Frozen { status: Status::Success, message, told: None }))
+        Decided::Unconfirmed(Box::new(Frozen { status: Status::Success, message, outcome: Bytes::new(), told: None }))
     }
 
     #[test]

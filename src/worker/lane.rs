@@ -1,14 +1,16 @@
-//! The loop of one lane: a permit and the next delivery together, each delivery in a task of its own.
+//! The loop of one lane: room and the next delivery together, each delivery in a task of its own.
 
 use std::{num::NonZeroU16, sync::Arc, time::Duration};
 
 use tokio::sync::Semaphore;
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{Worker, decide, deliver, drain_end, late};
+use super::{
+    Worker, decide, deliver, drain_end, late,
+    slots::{self, SlotPool},
+};
 use crate::{
     message::Lane,
-    metrics::InFlight,
     queue::{Consumer, Delivery, QueueError},
     shutdown::Shutdown,
     telemetry::{
@@ -26,25 +28,24 @@ pub(super) async fn run(
     shutdown: Shutdown,
     drain_timeout: Duration,
 ) -> Result<bool, QueueError> {
-    worker.metrics.slots.get(lane).set(i64::from(slots.get()));
-    let permits = Arc::new(Semaphore::new(slots.get().into()));
+    let pool = Arc::new(SlotPool::new(lane, slots, &worker.metrics));
+    let room = Arc::new(Semaphore::new(slots::taken(lane, slots).get().into()));
     let in_flight = TaskTracker::new();
     let ended = loop {
-        // One future: with the permit awaited outside of it, a full worker would not hear the stop signal.
+        // One future: with the room awaited outside of it, a full worker would not hear the stop signal.
         let next = async {
-            let permit = Arc::clone(&permits).acquire_owned().await;
-            (permit, consumer.next().await)
+            let room = Arc::clone(&room).acquire_owned().await;
+            (room, consumer.next().await)
         };
         tokio::select! {
             biased;
             () = shutdown.drain.cancelled() => break Ok(()),
-            (permit, delivery) = next => match delivery {
+            (room, delivery) = next => match delivery {
                 Ok(Some(delivery)) => {
-                    let worker = Arc::clone(&worker);
-                    let counted = InFlight::count(worker.metrics.in_flight.get(lane));
+                    let (worker, pool, drain) = (Arc::clone(&worker), Arc::clone(&pool), shutdown.drain.clone());
                     in_flight.spawn(async move {
-                        handle(lane, &worker, delivery).await;
-                        drop((permit, counted));
+                        handle(lane, &worker, &pool, &drain, delivery).await;
+                        drop(room);
                     });
                 }
                 // Only a stop or a closing queue ends a consumer in good order. Without either it died, and a worker that
@@ -65,13 +66,19 @@ pub(super) async fn run(
     ended.map(|()| finished)
 }
 
-async fn handle(lane: Lane, worker: &Worker, delivery: Delivery) {
+async fn handle(lane: Lane, worker: &Worker, pool: &SlotPool, drain: &CancellationToken, delivery: Delivery) {
     let span = begin(lane, worker, &delivery);
     let work = async {
         match lane {
-            Lane::Work => decide::decide(worker, delivery).await,
-            Lane::Late => late::answer(worker, delivery).await,
-            Lane::Outcome => deliver::deliver(worker, delivery).await,
+            Lane::Work => decide::decide(worker, pool, drain, delivery).await,
+            Lane::Late => {
+                let _slot = pool.enter().await;
+                late::answer(worker, delivery).await;
+            }
+            Lane::Outcome => {
+                let _slot = pool.enter().await;
+                deliver::deliver(worker, delivery).await;
+            }
         }
     };
     span.scope(work).await;

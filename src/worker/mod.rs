@@ -1,6 +1,7 @@
 //! The worker: takes deliveries from the three lanes, each with its own slots, and settles every one of them.
 //!
-//! A lane's slots are its prefetch and its permits alike, so that nothing waits here that another worker could do.
+//! A lane's slots are its prefetch and its permits alike, so that hardly anything waits here that another worker could do:
+//! of the work lane an eighth more is taken, which is stored or waits for a slot, no longer than its deadline allows.
 
 mod decide;
 mod decided;
@@ -15,6 +16,7 @@ mod posted;
 mod progress;
 mod record;
 mod skew;
+mod slots;
 mod telling;
 mod thinking;
 
@@ -74,7 +76,8 @@ pub struct Config {
 /// Slots of the lanes.
 #[derive(Clone, Copy, Debug, Deserialize, schemars::JsonSchema)]
 pub struct Slots {
-    /// Triggers being decided; each may hold a model call.
+    /// Triggers being decided; each may hold a model call. Up to an eighth more are taken from the queue: they are being
+    /// stored, or are next.
     pub work: NonZeroU16,
     /// Triggers being answered without a model.
     pub late: NonZeroU16,
@@ -211,7 +214,7 @@ pub async fn run(
     tokio::spawn(telling::beat(Arc::clone(&worker), silent));
     for lane in Lane::ALL {
         let slots = config.slots.of(lane);
-        let consumer = queue.consumer(lane, slots).await?;
+        let consumer = queue.consumer(lane, slots::taken(lane, slots)).await?;
         lanes.spawn(lane::run(lane, consumer, slots, Arc::clone(&worker), shutdown.clone(), config.drain_timeout));
     }
     let mut finished = true;

@@ -1,10 +1,9 @@
 //! Telling by notices how far a trigger is, for requests that are held open or ask later. Best effort: nothing waits for
 //! it, and nothing is wrong without it.
 
-use super::{
-    Worker,
-    record::{Frozen, Record},
-};
+use serde_json::value::RawValue;
+
+use super::{Worker, record::Frozen};
 use crate::{
     message::{Envelope, Progress},
     queue::notice::{Notice, Topic},
@@ -22,9 +21,9 @@ pub(super) fn done(worker: &Worker, outcome: &Frozen) {
     if !is_asked_for(worker, &envelope.profile) {
         return;
     }
-    let Ok(record) = serde_json::from_slice::<Record<'_>>(&outcome.message.body) else { return };
+    let Ok(json) = serde_json::from_slice::<&RawValue>(&outcome.outcome) else { return };
     let (trigger_id, profile) = (envelope.trigger_id, (&envelope.profile).into());
-    tell(worker, &Progress { trigger_id, profile, outcome: Some(record.outcome) });
+    tell(worker, &Progress { trigger_id, profile, outcome: Some(json) });
 }
 
 fn tell(worker: &Worker, progress: &Progress<'_>) {

@@ -79,6 +79,8 @@ pub(super) struct Frozen {
     pub(super) status: Status,
     /// The message for the outcome lane.
     pub(super) message: Message,
+    /// The outcome's JSON, a part of that message's body.
+    pub(super) outcome: Bytes,
     /// What was asked and answered, where somebody wants to know.
     pub(super) told: Option<Box<Told>>,
 }
@@ -106,7 +108,10 @@ pub(super) fn freeze(
         ..trigger.clone()
     };
     let message = Message { envelope, body: Bytes::from(serde_json::to_vec(&record)?) };
-    Ok(Frozen { status: outcome.status, message, told: None })
+    // The record ends with it, and a bracket.
+    let end = message.body.len() - 1;
+    let json = message.body.slice(end - json.get().len()..end);
+    Ok(Frozen { status: outcome.status, message, outcome: json, told: None })
 }
 
 /// The one log line of a trigger that ended. Ids and figures only.

@@ -51,6 +51,7 @@ mod signature_vectors;
 mod signatures;
 mod signing;
 mod simulators;
+mod slots;
 mod spending;
 mod supervised;
 mod tls;

@@ -1,25 +1,18 @@
 //! Settlements that do not reach the queue: what was done is not done again, and not paid for again.
 
-use std::{
-    num::NonZeroU16,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
 };
 
 use async_trait::async_trait;
 use cognigy_fallback_router::{
     app,
     config::{self, Role, Sources},
-    message::{DeadLetter, Disposition, Lane, Message},
+    message::{Disposition, Lane, Message},
     metrics::Metrics,
-    queue::{
-        Consumer, DeadDelivery, Delivery, Depths, Inspection, Publisher, Queue, QueueError, Settled, Settlement,
-        notice::Notices,
-    },
+    queue::{Delivery, Queue, QueueError, Settled, Settlement},
     shutdown::Shutdown,
-    time::EpochMs,
     trigger::TriggerId,
     worker::{self, Worker},
 };
@@ -29,17 +22,13 @@ use tempfile::TempDir;
 use crate::{
     operator::Place,
     support::{
+        altered::Altered,
         app::{CALLBACK, World, accepted, client, run, signed, trigger},
         stub::Reply,
     },
 };
 
-/// A queue that takes no note of some settlements in the outcome lane: the deliveries come back.
-struct Forgetful {
-    queue: Arc<dyn Queue>,
-    lapses: Arc<Lapses>,
-}
-
+/// Settlements of the outcome lane of which the queue takes no note: the deliveries come back.
 struct Lapses {
     left: AtomicUsize,
     /// Whether it says that it failed, or that somebody else has the delivery.
@@ -47,77 +36,9 @@ struct Lapses {
     noted: AtomicUsize,
 }
 
-struct ForgetfulConsumer {
-    consumer: Box<dyn Consumer>,
-    lapses: Arc<Lapses>,
-}
-
 struct Forgotten {
     delivery: Delivery,
     lapses: Arc<Lapses>,
-}
-
-#[async_trait]
-impl Queue for Forgetful {
-    async fn consumer(&self, lane: Lane, slots: NonZeroU16) -> Result<Box<dyn Consumer>, QueueError> {
-        let consumer = self.queue.consumer(lane, slots).await?;
-        let lapses = Arc::clone(&self.lapses);
-        Ok(if lane == Lane::Outcome { Box::new(ForgetfulConsumer { consumer, lapses }) } else { consumer })
-    }
-
-    fn publisher(&self) -> Arc<dyn Publisher> {
-        self.queue.publisher()
-    }
-
-    fn notices(&self) -> Arc<dyn Notices> {
-        self.queue.notices()
-    }
-
-    fn is_connected(&self) -> bool {
-        self.queue.is_connected()
-    }
-
-    async fn ready(&self) -> Result<(), QueueError> {
-        self.queue.ready().await
-    }
-
-    async fn depths(&self) -> Result<Depths, QueueError> {
-        self.queue.depths().await
-    }
-
-    async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, QueueError> {
-        self.queue.dead_letters(limit).await
-    }
-
-    async fn take_dead_letters(&self, limit: usize) -> Result<Vec<DeadDelivery>, QueueError> {
-        self.queue.take_dead_letters(limit).await
-    }
-
-    async fn inspect(&self) -> Result<Inspection, QueueError> {
-        self.queue.inspect().await
-    }
-
-    async fn accepted_since(&self, since: EpochMs) -> Result<Vec<(TriggerId, EpochMs)>, QueueError> {
-        self.queue.accepted_since(since).await
-    }
-
-    async fn close(&self) {
-        self.queue.close().await;
-    }
-}
-
-#[async_trait]
-impl Consumer for ForgetfulConsumer {
-    async fn next(&mut self) -> Result<Option<Delivery>, QueueError> {
-        let Some(delivery) = self.consumer.next().await? else { return Ok(None) };
-        let (message, returns) = (delivery.message.clone(), delivery.returns);
-        let settlement = Box::new(Forgotten { delivery, lapses: Arc::clone(&self.lapses) });
-        Ok(Some(Delivery::new(message, returns, settlement)))
-    }
-
-    async fn stop(&mut self) {
-        self.consumer.stop().await;
-    }
 }
 
 #[async_trait]
@@ -168,7 +89,10 @@ async fn an_outcome_whose_settlement_was_lost_is_settled_when_it_comes_back_and_
         let metrics = Arc::new(Metrics::new("worker").unwrap());
         let lapses = Arc::new(Lapses { left: AtomicUsize::new(3), fails, noted: AtomicUsize::new(0) });
         let queue = app::connect(&config, &metrics).await.unwrap();
-        let queue: Arc<dyn Queue> = Arc::new(Forgetful { queue, lapses: Arc::clone(&lapses) });
+        let forgets = Arc::clone(&lapses);
+        let queue: Arc<dyn Queue> = Arc::new(Altered::new(queue, Lane::Outcome, move |delivery| {
+            Box::new(Forgotten { delivery, lapses: Arc::clone(&forgets) })
+        }));
         let profiles = app::worker_profiles(&config, &metrics).unwrap();
         let worker = Arc::new(Worker::new(profiles, Arc::clone(&metrics)));
         let (working, stop) = (Arc::clone(&queue), shutdown.clone());

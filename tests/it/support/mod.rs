@@ -1,5 +1,6 @@
 //! What several tests need.
 
+pub(crate) mod altered;
 pub(crate) mod app;
 pub(crate) mod broker;
 pub(crate) mod certificates;
