@@ -21,6 +21,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 pub mod conversation;
 pub mod customer_text;
 pub mod decision;
+pub mod json;
 pub mod message;
 pub mod outcome;
 pub mod redaction;

@@ -33,7 +33,9 @@ pub enum JsonError {
 pub fn parse(text: &[u8], max_depth: usize) -> Result<Value, JsonError> {
     let fault = Cell::new(None);
     let seed = Node { depth_left: max_depth.min(DEEPEST), fault: &fault };
-    let mut document = serde_json::Deserializer::from_slice(text);
+    // Seen of the whole text at once, and not of each string again.
+    let text = std::str::from_utf8(text).map_err(|_| JsonError::Syntax)?;
+    let mut document = serde_json::Deserializer::from_str(text);
     let value = seed.deserialize(&mut document).map_err(|_| fault.get().unwrap_or(JsonError::Syntax))?;
     document.end().map_err(|_| JsonError::Syntax)?;
     Ok(value)

@@ -13,6 +13,7 @@ use url::Url;
 
 use crate::{
     http_client::{Limits, UpstreamError, exchange},
+    json,
     metrics::{Metrics, labels::Upstream},
     oauth::TokenSource,
     retry::RetryPolicy,
@@ -117,7 +118,7 @@ impl Requests {
         let mut attempt = 1;
         loop {
             let error = match self.get(url, budget).await {
-                Ok(body) => match serde_json::from_slice(&body) {
+                Ok(body) => match json::read(&body) {
                     Ok(document) => return Ok(document),
                     Err(_) => UpstreamError::Malformed(nonsense),
                 },

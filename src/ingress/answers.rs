@@ -16,6 +16,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    json,
     message::Progress,
     metrics::{InFlight, Metrics, labels::Dropped},
     queue::notice::NoticeReader,
@@ -166,7 +167,7 @@ impl Answers {
 
     fn hear(&self, notice: &Bytes) {
         // Another version's notice that this one cannot read only leaves the trigger unknown.
-        let Ok(progress) = serde_json::from_slice::<Progress<'_>>(notice) else { return };
+        let Ok(progress) = json::read::<Progress<'_>>(notice) else { return };
         let Some(asked) = self.asked(&progress.profile, progress.trigger_id) else { return };
         let mut known = self.lock();
         match progress.outcome {

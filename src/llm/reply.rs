@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::{metrics::labels::Finish, outcome::Usage};
+use crate::{json, metrics::labels::Finish, outcome::Usage};
 
 /// What a 200 says.
 pub(super) struct Reply {
@@ -35,7 +35,7 @@ pub(super) enum Unusable {
 /// Reads the body of a 200. Gateways also say 200 around a proxy's HTML (`html-message`), an error object, no choice at
 /// all, or a cut document.
 pub(super) fn read(body: &[u8]) -> Reply {
-    let mut envelope: Value = serde_json::from_slice(body).unwrap_or(Value::Null);
+    let mut envelope: Value = json::read(body).unwrap_or(Value::Null);
     let details = details(&envelope["usage"]);
     let usage = usage(&envelope["usage"]);
     let failed = is_error(&envelope["error"]);

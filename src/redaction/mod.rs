@@ -9,6 +9,7 @@ mod cards;
 mod codes;
 mod digits;
 mod ibans;
+mod moments;
 mod patterns;
 mod phones;
 mod search;

@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     callback::{CallbackError, StoredOutcome},
+    json,
     message::{Disposition, Envelope, Lane, Reason},
     metrics::labels::{CallbackEnd, Ended, OutcomeStatus, Stage, StageFailure},
     outcome::Status,
@@ -37,7 +38,7 @@ pub(super) async fn deliver(worker: &Worker, mut delivery: Delivery) {
         None => {}
     }
     let now = || EpochMs::from(SystemTime::now());
-    let Ok(record) = serde_json::from_slice::<Record<'_>>(&message.body) else {
+    let Ok(record) = json::read::<Record<'_>>(&message.body) else {
         return settle(worker, delivery, Disposition::DeadLetter { reason: Reason::Unreadable }).await;
     };
     let Some(profile) = worker.profile(&message.envelope.profile) else {

@@ -43,10 +43,11 @@ pub(super) async fn run(
             (room, delivery) = next => match delivery {
                 Ok(Some(delivery)) => {
                     let (worker, pool, drain) = (Arc::clone(&worker), Arc::clone(&pool), shutdown.drain.clone());
-                    in_flight.spawn(async move {
+                    // In a box: what spawns it moves it about.
+                    in_flight.spawn(Box::pin(async move {
                         handle(lane, &worker, &pool, &drain, delivery).await;
                         drop(room);
-                    });
+                    }));
                 }
                 // Only a stop or a closing queue ends a consumer in good order. Without either it died, and a worker that
                 // goes on without one of its lanes would look well while triggers pile up.

@@ -5,6 +5,7 @@ use serde_json::value::RawValue;
 
 use super::{Worker, record::Frozen};
 use crate::{
+    json,
     message::{Envelope, Progress},
     queue::notice::{Notice, Topic},
 };
@@ -21,7 +22,7 @@ pub(super) fn done(worker: &Worker, outcome: &Frozen) {
     if !is_asked_for(worker, &envelope.profile) {
         return;
     }
-    let Ok(json) = serde_json::from_slice::<&RawValue>(&outcome.outcome) else { return };
+    let Ok(json) = json::read::<&RawValue>(&outcome.outcome) else { return };
     let (trigger_id, profile) = (envelope.trigger_id, (&envelope.profile).into());
     tell(worker, &Progress { trigger_id, profile, outcome: Some(json) });
 }

@@ -20,6 +20,7 @@ const FLOORS: &[&[&str]] = &[
         "secret",
         "signature",
         "story",
+        "json",
         "strict_json",
         "time",
         "trigger",

@@ -24,8 +24,9 @@ use crate::{
 
 /// Limit of handing a notice to the client; it is done at once unless the connection hangs.
 const HANDING: Duration = Duration::from_secs(1);
-/// Shortest time between two messages: what comes meanwhile goes with the next one.
-const PACE: Duration = Duration::from_millis(5);
+/// Shortest time between two messages: what comes meanwhile goes with the next one. Nobody who waits for a model notices it,
+/// and a message costs the broker as much as a trigger does.
+const PACE: Duration = Duration::from_millis(20);
 /// After the broker refused notices, they are dropped for this long.
 const REFUSED: Duration = Duration::from_secs(10);
 
