@@ -87,11 +87,18 @@ async fn a_good_start_and_stop_on_rabbitmq_is_no_error_in_the_log() {
             .spawn();
         let mut process = Process(process.unwrap());
         assert_eq!(heard(&socket).await, "READY=1\n");
+        // What is not connected yet is broken off.
+        while std::fs::read_to_string(&log).unwrap().matches("connected to the queue").count() < 2 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
         process.stop();
         assert!(process.0.wait().unwrap().success());
         let log = std::fs::read_to_string(log).unwrap();
         assert!(log.contains("\"event\":\"started\"") && !log.contains("ERROR"), "{log}");
     }
+    let log = node.log().await;
+    let of_ours: Vec<_> = log.lines().filter(|line| line.contains(&format!("vhost: '{}'", vhost.name))).collect();
+    assert!(of_ours.is_empty(), "the broker has nothing to say of their connections: {of_ours:?}");
 }
 
 #[tokio::test]

@@ -285,9 +285,9 @@ impl Queue for RabbitQueue {
     }
 
     async fn close(&self) {
+        self.pool.close();
         self.links.closing.cancel();
         self.notices.hub.close();
-        self.pool.close();
         let supervisors = std::mem::take(&mut self.kept.lock().unwrap_or_else(PoisonError::into_inner).supervisors);
         for supervisor in supervisors {
             // Each says goodbye within its own limit; this only guards against their sum.

@@ -13,6 +13,7 @@ use lapin::{Connection, Event};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::limit::{FAREWELL, Fault, bounded};
 use crate::queue::QueueError;
 
 /// How often a session is looked at, should lapin forget to tell that it broke.
@@ -45,6 +46,21 @@ impl Session {
     /// the broker has given its deliveries to others, before the socket tells.
     pub(super) fn is_current(&self) -> bool {
         !self.lost.is_cancelled() && self.unlooked() < self.patience()
+    }
+
+    /// Closes the connection. lapin breaks off, without a word to the broker, one of which a channel is just being closed, as
+    /// every channel is that was dropped. They are closed once a new one is open, and that one is kept to the end.
+    ///
+    /// # Errors
+    /// When the broker does not answer in time.
+    pub(super) async fn say_goodbye(&self) -> Result<(), Fault> {
+        let closing = async {
+            // Of a connection that broke nothing is to be closed.
+            let _last =
+                if self.connection.status().connected() { Some(self.connection.create_channel().await?) } else { None };
+            self.connection.close(200, "bye".into()).await
+        };
+        bounded("connection.close", FAREWELL, closing).await
     }
 
     /// Resolves when the connection broke, or this process was frozen for so long that the broker took it for dead.

@@ -117,7 +117,9 @@ impl<T: Tenant> Supervisor<T> {
         });
         self.tenant.connected(false);
         session.lost.cancel();
-        let _ = bounded("connection.close", FAREWELL, session.connection.close(200, "bye".into())).await;
+        if let Err(fault) = session.say_goodbye().await {
+            tracing::debug!(purpose, generation, %fault, "the connection could not be closed in good order");
+        }
         began.elapsed()
     }
 

@@ -123,6 +123,16 @@ impl Node {
         Vhost { url: format!("amqp://guest:guest@127.0.0.1:{}/{name}", self.nodes.port(1)), name }
     }
 
+    /// What it has logged so far: warnings and errors.
+    pub(crate) async fn log(&self) -> String {
+        blocking(|node| {
+            // By the time of its answer it has written what it had to say of connections that ended.
+            node.ctl(&["list_connections", "pid"]);
+            node.nodes.log(1)
+        })
+        .await
+    }
+
     /// Where its metrics are: /metrics, and by queue under /metrics/detailed.
     pub(crate) fn metrics(&self) -> SocketAddr {
         SocketAddr::from(([127, 0, 0, 1], self.nodes.port(1) + METRICS))

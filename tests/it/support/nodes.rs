@@ -87,6 +87,14 @@ impl Nodes {
         self.run("plugins", node, arguments)
     }
 
+    /// What a node has logged so far: warnings and errors.
+    pub(crate) fn log(&self, node: u16) -> String {
+        let folder = std::fs::read_dir(format!("{}/{node}/log", self.directory)).unwrap();
+        let files =
+            folder.map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_some_and(|e| e == "log"));
+        files.map(|file| std::fs::read_to_string(file).unwrap()).collect()
+    }
+
     fn run(&self, program: &str, node: u16, arguments: &[&str]) -> String {
         let _one_at_a_time = self.ctl.lock().unwrap();
         let run = script(self.tree.as_deref())
