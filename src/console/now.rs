@@ -63,7 +63,7 @@ fn vitals(depths: Result<&Depths, &QueueError>, heard: &[&Seen], steps: &[Step])
         dl class="vitals" {
             @if let Ok(depths) = depths {
                 (vital("Ready", depths.work + depths.late, "triggers to decide", ""))
-                (vital("Unacked", in_hand, "in workers' hands", ""))
+                (vital("In flight", in_hand, "in workers' slots", ""))
                 (vital("Callbacks", depths.outcome, "outcomes to post", ""))
                 (vital("Delayed", depths.delayed, "for another try", ""))
                 div class={ "vital" @if depths.dead > 0 { " bad" } } {

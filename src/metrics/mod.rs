@@ -75,7 +75,7 @@ pub struct Metrics {
     pub dead_letters: Counters<Reason>,
     /// Deliveries a worker may work on at once, by lane.
     pub slots: Gauges<Lane>,
-    /// Deliveries being worked on, by lane.
+    /// Slots in use, by lane.
     pub in_flight: Gauges<Lane>,
     /// 1 while the process finishes its last deliveries.
     pub draining: IntGauge,

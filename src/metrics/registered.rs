@@ -99,7 +99,7 @@ impl Metrics {
                 "Messages dead-lettered by this process, by reason",
             )?,
             slots: Gauges::register(worker, "cfr_worker_slots", "Deliveries a worker may work on at once, by lane")?,
-            in_flight: Gauges::register(worker, "cfr_worker_in_flight", "Deliveries being worked on, by lane")?,
+            in_flight: Gauges::register(worker, "cfr_worker_in_flight", "Slots in use, by lane")?,
             draining: gauge(worker, "cfr_worker_draining", "1 while the process finishes its last deliveries")?,
             panics: Counters::register(
                 worker,
