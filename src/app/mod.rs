@@ -174,13 +174,14 @@ async fn assemble(config: &Config, role: Role, shutdown: Shutdown) -> anyhow::Re
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let metrics = Arc::new(Metrics::new(role.as_str()).context("metrics")?);
     reload::note_success(&metrics);
+    // First: a broker is dialled while the profiles are built.
+    let queue = connect(config, &metrics).await?;
     let breakers = Breakers::new(Arc::clone(&metrics));
     let mut doors = Doors { ingress: None, worker: None, breakers, metrics: Arc::clone(&metrics) };
     let ingress_profiles = if role.accepts() { Some(ingress_profiles(config)?) } else { None };
     let worker_profiles = if role.works() { Some(profiles_sharing(config, &doors.breakers, &metrics)?) } else { None };
     let tls = ingress_tls(config, role)?;
     let traces = Traces::connect(&config.traces, role.as_str(), config.queue.backend.as_str()).context("traces")?;
-    let queue = connect(config, &metrics).await?;
 
     let admin = bind(config.admin.listen).await?;
     let admin_address = admin.local_addr()?;

@@ -6,6 +6,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use hashlink::LruCache;
 use tokio::sync::watch;
 
 use crate::{queue::QueueError, time::EpochMs, trigger::TriggerId};
@@ -32,8 +33,7 @@ struct Ids {
     /// Accepted ids in the order of acceptance, for forgetting them.
     accepted: VecDeque<(TriggerId, EpochMs)>,
     /// When those came first that could not be queued: a repeat is no newer for that.
-    failed: HashMap<TriggerId, EpochMs>,
-    failed_in_order: VecDeque<TriggerId>,
+    failed: LruCache<TriggerId, EpochMs>,
 }
 
 enum State {
@@ -68,8 +68,7 @@ impl KnownTriggers {
         let mut ids = Ids {
             known: HashMap::with_capacity(2 * room),
             accepted: VecDeque::with_capacity(room),
-            failed: HashMap::new(),
-            failed_in_order: VecDeque::new(),
+            failed: LruCache::new(MOST_FAILED),
         };
         for (id, at) in accepted {
             ids.known.insert(id, State::Accepted);
@@ -89,7 +88,7 @@ impl KnownTriggers {
             None => {
                 let (ending, receiver) = watch::channel(None);
                 ids.known.insert(id, State::UnderWay(receiver));
-                let first_seen = ids.failed.get(&id).map_or(now, |first_seen| now.min(*first_seen));
+                let first_seen = ids.failed.peek(&id).map_or(now, |first_seen| now.min(*first_seen));
                 Known::New(Ticket { id, first_seen, triggers: self.clone(), ending })
             }
         }
@@ -104,17 +103,6 @@ impl Ids {
             }
             self.accepted.pop_front();
             self.known.remove(&id);
-        }
-    }
-
-    fn remember_failed(&mut self, id: TriggerId, first_seen: EpochMs) {
-        if self.failed.insert(id, first_seen).is_none() {
-            self.failed_in_order.push_back(id);
-        }
-        if self.failed_in_order.len() > MOST_FAILED
-            && let Some(oldest) = self.failed_in_order.pop_front()
-        {
-            self.failed.remove(&oldest);
         }
     }
 }
@@ -136,7 +124,7 @@ impl Drop for Ticket {
         let mut ids = self.triggers.ids.lock().unwrap_or_else(PoisonError::into_inner);
         if matches!(ids.known.get(&self.id), Some(State::UnderWay(_))) {
             ids.known.remove(&self.id);
-            ids.remember_failed(self.id, self.first_seen);
+            ids.failed.insert(self.id, self.first_seen);
         }
     }
 }
@@ -191,7 +179,7 @@ mod tests {
             fail(number);
         }
         let ids = triggers.ids.lock().unwrap();
-        assert_eq!((ids.failed.len(), ids.failed_in_order.len()), (MOST_FAILED, MOST_FAILED));
+        assert_eq!(ids.failed.len(), MOST_FAILED);
         assert!(!ids.failed.contains_key(&id(0)), "the oldest is forgotten");
     }
 

@@ -54,6 +54,8 @@ struct Data {
     calls_in_all: u64,
     requests: VecDeque<Value>,
     latency: Duration,
+    /// One in so many calls takes so long instead.
+    slow: Option<(u64, Duration)>,
     limit: Option<RateLimit>,
     refused: u64,
 }
@@ -80,6 +82,11 @@ impl Llm {
     /// Every answer takes so long; one that refuses for the [rate](Llm::set_rate) none.
     pub fn set_latency(&self, latency: Duration) {
         self.state.lock().latency = latency;
+    }
+
+    /// One in so many calls takes so long instead.
+    pub fn set_slow(&self, one_in: u32, latency: Duration) {
+        self.state.lock().slow = Some((u64::from(one_in.max(1)), latency));
     }
 
     /// Takes so many calls a second from now on, and answers the others with 429; `None` takes all. It has room for those of
@@ -119,6 +126,14 @@ impl Simulated {
 }
 
 impl Data {
+    /// How long the call that was just taken takes.
+    fn latency_now(&self) -> Duration {
+        match self.slow {
+            Some((one_in, slow)) if self.calls_in_all.is_multiple_of(one_in) => slow,
+            _ => self.latency,
+        }
+    }
+
     /// Keeps the request, and decides what to answer.
     fn take(&mut self, request: Value) -> Answer {
         let user = user_message(&request);
@@ -159,7 +174,7 @@ async fn complete(State(state): State<Arc<Simulated>>, headers: HeaderMap, body:
             data.refused += 1;
             return error(StatusCode::TOO_MANY_REQUESTS, "rate_limit_exceeded").into_response();
         }
-        (data.take(request), data.latency)
+        (data.take(request), data.latency_now())
     };
     if !latency.is_zero() {
         tokio::time::sleep(latency).await;

@@ -1,9 +1,8 @@
 //! Outcomes that were decided here but perhaps not stored: they must not be decided, and paid for, again.
 
-use std::{
-    collections::{HashMap, VecDeque},
-    sync::{Mutex, PoisonError},
-};
+use std::sync::{Mutex, PoisonError};
+
+use hashlink::LruCache;
 
 use super::record::Frozen;
 use crate::{message::Envelope, trigger::TriggerId};
@@ -16,15 +15,12 @@ const MOST: usize = 4096;
 type Key = (TriggerId, u32);
 
 /// Decided outcomes by trigger.
-#[derive(Default)]
 pub(super) struct DecidedOutcomes(Mutex<Kept>);
 
-#[derive(Default)]
+/// Apart, so that however many are stored none is forgotten that is not.
 struct Kept {
-    outcomes: HashMap<Key, Decided>,
-    // Apart, so that however many are stored none is forgotten that is not. A key that changed its kind is in both.
-    unconfirmed: VecDeque<Key>,
-    stored: VecDeque<Key>,
+    unconfirmed: LruCache<Key, Box<Frozen>>,
+    stored: LruCache<Key, Option<Box<Frozen>>>,
 }
 
 /// What is known of a trigger that was decided here.
@@ -38,15 +34,22 @@ pub(super) enum Decided {
 
 impl DecidedOutcomes {
     pub(super) fn get(&self, trigger: &Envelope) -> Option<Decided> {
-        self.lock().outcomes.get(&key(trigger)).cloned()
+        let (kept, key) = (self.lock(), key(trigger));
+        let unconfirmed = kept.unconfirmed.peek(&key).cloned().map(Decided::Unconfirmed);
+        unconfirmed.or_else(|| kept.stored.peek(&key).cloned().map(Decided::Stored))
     }
 
     pub(super) fn keep(&self, trigger: &Envelope, decided: Decided) {
-        let mut kept = self.lock();
-        let (key, stored) = (key(trigger), decided.is_stored());
-        let before = kept.outcomes.insert(key, decided);
-        if before.is_none_or(|before| before.is_stored() != stored) {
-            kept.remember(key, stored);
+        let (mut kept, key) = (self.lock(), key(trigger));
+        match decided {
+            Decided::Unconfirmed(outcome) => {
+                kept.stored.remove(&key);
+                kept.unconfirmed.insert(key, outcome);
+            }
+            Decided::Stored(outcome) => {
+                kept.unconfirmed.remove(&key);
+                kept.stored.insert(key, outcome);
+            }
         }
     }
 
@@ -55,22 +58,9 @@ impl DecidedOutcomes {
     }
 }
 
-impl Kept {
-    fn remember(&mut self, key: Key, stored: bool) {
-        let order = if stored { &mut self.stored } else { &mut self.unconfirmed };
-        order.push_back(key);
-        if order.len() > MOST
-            && let Some(oldest) = order.pop_front()
-            && self.outcomes.get(&oldest).is_some_and(|decided| decided.is_stored() == stored)
-        {
-            self.outcomes.remove(&oldest);
-        }
-    }
-}
-
-impl Decided {
-    fn is_stored(&self) -> bool {
-        matches!(self, Self::Stored(_))
+impl Default for DecidedOutcomes {
+    fn default() -> Self {
+        Self(Mutex::new(Kept { unconfirmed: LruCache::new(MOST), stored: LruCache::new(MOST) }))
     }
 }
 
@@ -108,6 +98,6 @@ mod tests {
         decided.keep(&trigger(0), Decided::Stored(None));
         assert!(matches!(decided.get(&trigger(0)), Some(Decided::Stored(None))));
         let kept = decided.lock();
-        assert_eq!((kept.outcomes.len(), kept.stored.len(), kept.unconfirmed.len()), (MOST, MOST, 1));
+        assert_eq!((kept.stored.len(), kept.unconfirmed.len()), (MOST, 0));
     }
 }

@@ -3,9 +3,10 @@
 
 use std::{
     cmp::Ordering,
-    collections::{HashMap, VecDeque},
     sync::{Mutex, MutexGuard, PoisonError},
 };
+
+use hashlink::LruCache;
 
 use crate::{
     message::{Disposition, Envelope},
@@ -19,14 +20,7 @@ const MOST: usize = 8192;
 type Key = (TriggerId, u32);
 
 /// The last post of each outcome.
-#[derive(Default)]
-pub(super) struct PostedOutcomes(Mutex<Kept>);
-
-#[derive(Default)]
-struct Kept {
-    posts: HashMap<Key, Post>,
-    order: VecDeque<Key>,
-}
+pub(super) struct PostedOutcomes(Mutex<LruCache<Key, Post>>);
 
 struct Post {
     attempt: u32,
@@ -46,8 +40,8 @@ pub(super) enum Known {
 impl PostedOutcomes {
     /// What is known of this delivery; nothing if it has to be posted.
     pub(super) fn get(&self, outcome: &Envelope) -> Option<Known> {
-        let kept = self.lock();
-        let post = kept.posts.get(&key(outcome))?;
+        let posts = self.lock();
+        let post = posts.peek(&key(outcome))?;
         match outcome.attempt.cmp(&post.attempt) {
             Ordering::Equal if !post.settled => Some(Known::Unsettled(post.disposition.clone())),
             Ordering::Greater if !post.is_over() => None,
@@ -57,28 +51,25 @@ impl PostedOutcomes {
 
     /// Notes how a post ended, before its delivery is settled by it.
     pub(super) fn keep(&self, outcome: &Envelope, disposition: &Disposition) {
-        let mut kept = self.lock();
-        let key = key(outcome);
         let post = Post { attempt: outcome.attempt, disposition: disposition.clone(), settled: false };
-        if kept.posts.insert(key, post).is_none() {
-            kept.order.push_back(key);
-        }
-        if kept.order.len() > MOST
-            && let Some(oldest) = kept.order.pop_front()
-        {
-            kept.posts.remove(&oldest);
-        }
+        self.lock().insert(key(outcome), post);
     }
 
     /// Notes that the delivery was settled by it.
     pub(super) fn settled(&self, outcome: &Envelope) {
-        if let Some(post) = self.lock().posts.get_mut(&key(outcome)).filter(|post| post.attempt == outcome.attempt) {
+        if let Some(post) = self.lock().peek_mut(&key(outcome)).filter(|post| post.attempt == outcome.attempt) {
             post.settled = true;
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Kept> {
+    fn lock(&self) -> MutexGuard<'_, LruCache<Key, Post>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for PostedOutcomes {
+    fn default() -> Self {
+        Self(Mutex::new(LruCache::new(MOST)))
     }
 }
 
@@ -151,6 +142,6 @@ mod tests {
             posted.keep(&outcome(number, 1, 0), &Disposition::Ack);
         }
         assert_eq!(posted.get(&outcome(0, 1, 0)), None);
-        assert_eq!(posted.lock().posts.len(), MOST);
+        assert_eq!(posted.lock().len(), MOST);
     }
 }

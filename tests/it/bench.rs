@@ -42,6 +42,23 @@ async fn a_limited_gateway_is_asked_at_its_pace_and_every_trigger_is_decided() {
 }
 
 #[tokio::test]
+async fn a_slow_tail_is_hedged_within_the_calls_that_it_may_cost() {
+    let slow = ["--triggers", "120", "--latency-ms", "5", "--slow-one-in", "25", "--slow-ms", "500", "--slots", "4"];
+    for (hedge, most) in [(None, 1.0), (Some("--hedge"), 1.06)] {
+        let arguments: Vec<_> = slow.iter().copied().chain(hedge).chain(["--json"]).collect();
+        let (good, out, err) = bench(&arguments).await;
+        assert!(good, "{err}");
+        let figures: Value = serde_json::from_str(&out).unwrap();
+        let calls = figures["gateway"]["calls_per_trigger"].as_f64().unwrap();
+        assert!((1.0..=most).contains(&calls), "{figures}");
+        assert_eq!(hedge.is_some(), calls > 1.0, "{figures}");
+        assert!(figures["overhead"]["p99_ms"].as_f64().unwrap() > 0.0, "{figures}");
+    }
+    let (good, _, err) = bench(&["--slow-ms", "5"]).await;
+    assert!(!good && err.contains("--slow-one-in"), "{err}");
+}
+
+#[tokio::test]
 async fn a_steady_load_is_watched_over_several_profiles_and_long_conversations() {
     let arguments = ["--triggers", "20", "--latency-ms", "5", "--rate", "20", "--profiles", "3", "--turns", "60"];
     let (good, out, err) = bench(&[&arguments[..], &["--soak-s", "10", "--json"]].concat()).await;

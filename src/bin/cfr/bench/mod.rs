@@ -37,6 +37,15 @@ pub(crate) struct Arguments {
     /// Milliseconds that the simulated model takes.
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u64).range(0..=60_000))]
     latency_ms: u64,
+    /// One in so many calls of the simulated model takes --slow-ms instead.
+    #[arg(long, requires = "slow_ms", value_parser = clap::value_parser!(u32).range(2..=1_000))]
+    slow_one_in: Option<u32>,
+    /// Milliseconds that those calls take.
+    #[arg(long, requires = "slow_one_in", value_parser = clap::value_parser!(u64).range(1..=60_000))]
+    slow_ms: Option<u64>,
+    /// Ask once more beside a call that takes long (llm.hedge).
+    #[arg(long)]
+    hedge: bool,
     /// Triggers a second while the time from request to callback is measured.
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     rate: u32,

@@ -80,6 +80,7 @@ impl Figures {
             },
             "gateway": {
                 "limit_per_s": arguments.gateway_limit,
+                "calls_per_trigger": hundredths(calls as f64 / decided.triggers.max(1) as f64),
                 "taken_per_s": tenths(decided.calls as f64 / seconds),
                 "refused_percent": tenths(100.0 * decided.refused as f64 / calls as f64),
             },
@@ -121,6 +122,9 @@ impl Figures {
         if !gateway["limit_per_s"].is_null() {
             let share = format!("{} taken a second, {} % refused", gateway["taken_per_s"], gateway["refused_percent"]);
             line("gateway limited", format!("to {} a second: {share}", gateway["limit_per_s"]));
+        }
+        if gateway["calls_per_trigger"] != 1.0 {
+            line("calls of the model for a trigger", gateway["calls_per_trigger"].to_string());
         }
         if !overhead.is_null() {
             let times =
@@ -183,6 +187,10 @@ fn percentile(sorted: &[Duration], percent: usize) -> Option<f64> {
 
 fn tenths(value: f64) -> f64 {
     (value * 10.0).round() / 10.0
+}
+
+fn hundredths(value: f64) -> f64 {
+    (value * 100.0).round() / 100.0
 }
 
 fn thousandth(cpu_s: Option<f64>, of: f64) -> Option<f64> {

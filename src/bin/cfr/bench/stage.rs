@@ -47,6 +47,9 @@ impl<'a> Stage<'a> {
     pub(super) async fn build(arguments: &'a Arguments) -> anyhow::Result<Self> {
         let simulators = Simulators::start().await?;
         simulators.llm.set_latency(Duration::from_millis(arguments.latency_ms));
+        if let Some((one_in, slow_ms)) = arguments.slow_one_in.zip(arguments.slow_ms) {
+            simulators.llm.set_slow(one_in, Duration::from_millis(slow_ms));
+        }
         simulators.cxone.set_turns(arguments.turns as usize);
         let directory = tempfile::tempdir().context("there is no temporary directory for the queue")?;
         let secret = simulated::secret();
@@ -180,6 +183,9 @@ fn environment(arguments: &Arguments, simulators: &Simulators, secret: &str, dir
         // Nothing here is late: what is measured is how much, not how soon.
         environment.insert(format!("CFR__PROFILES__{name}__DEADLINE"), "300s".to_owned());
         environment.insert(format!("CFR__PROFILES__{name}__LLM__ADAPTIVE"), adaptive.clone());
+        if arguments.hedge {
+            environment.insert(format!("CFR__PROFILES__{name}__LLM__HEDGE__TO"), "same".to_owned());
+        }
     }
     environment.extend(variables([
         ("CFR__LOG__LEVEL", "error"),
