@@ -43,7 +43,8 @@ async fn a_limited_gateway_is_asked_at_its_pace_and_every_trigger_is_decided() {
 
 #[tokio::test]
 async fn a_slow_tail_is_hedged_within_the_calls_that_it_may_cost() {
-    let slow = ["--triggers", "120", "--latency-ms", "5", "--slow-one-in", "25", "--slow-ms", "500", "--slots", "4"];
+    // So few that the slowest twentieth of the calls, by which a hedge waits, are quick ones.
+    let slow = ["--triggers", "300", "--rate", "100", "--latency-ms", "5", "--slow-one-in", "60", "--slow-ms", "500"];
     for (hedge, most) in [(None, 1.0), (Some("--hedge"), 1.06)] {
         let arguments: Vec<_> = slow.iter().copied().chain(hedge).chain(["--json"]).collect();
         let (good, out, err) = bench(&arguments).await;

@@ -80,7 +80,7 @@ impl Figures {
             },
             "gateway": {
                 "limit_per_s": arguments.gateway_limit,
-                "calls_per_trigger": hundredths(calls as f64 / decided.triggers.max(1) as f64),
+                "calls_per_trigger": thousandths(calls as f64 / decided.triggers.max(1) as f64),
                 "taken_per_s": tenths(decided.calls as f64 / seconds),
                 "refused_percent": tenths(100.0 * decided.refused as f64 / calls as f64),
             },
@@ -189,8 +189,8 @@ fn tenths(value: f64) -> f64 {
     (value * 10.0).round() / 10.0
 }
 
-fn hundredths(value: f64) -> f64 {
-    (value * 100.0).round() / 100.0
+fn thousandths(value: f64) -> f64 {
+    (value * 1000.0).round() / 1000.0
 }
 
 fn thousandth(cpu_s: Option<f64>, of: f64) -> Option<f64> {
