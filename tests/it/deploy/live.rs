@@ -129,10 +129,15 @@ async fn until_fired(stack: &Stack, prometheus: &Prometheus, wanted: &[&str], fl
     seen
 }
 
-async fn until_told(receiver: &Stub, path: &str, alert: &str) {
+/// Waits until the receiver was told of an alert, while triggers flow: without any a circuit is no longer open, and its alert
+/// may be over before it is told.
+async fn until_told(stack: &Stack, receiver: &Stub, path: &str, alert: &str) {
+    let mut looks = interval(LOOK);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let told = async {
-        for count in 1.. {
-            receiver.received(count).await;
+        loop {
+            looks.tick().await;
+            stack.trigger(1_000).await;
             let told = receiver.requests_to(path);
             if told.iter().any(|request| String::from_utf8_lossy(&request.body).contains(alert)) {
                 return;
@@ -160,8 +165,8 @@ async fn a_real_prometheus_finds_data_for_every_query_and_tells_what_is_broken()
 
     stack.world.llm.always(COMPLETIONS, Reply::status(503));
     seen.extend(until_fired(&stack, &prometheus, &["CfrCircuitOpen", "CfrErrorBudgetBurn"], true).await);
-    until_told(&receiver, "/page", "CfrCircuitOpen").await;
-    until_told(&receiver, "/ticket", "CfrSignatureFailures").await;
+    until_told(&stack, &receiver, "/page", "CfrCircuitOpen").await;
+    until_told(&stack, &receiver, "/ticket", "CfrSignatureFailures").await;
 
     stack.worker_shutdown.drain.cancel();
     stack.worker_shutdown.abort.cancel();
