@@ -16,6 +16,7 @@ pub mod rabbitmq;
 use std::{num::NonZeroU16, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use tokio::sync::oneshot;
 
 use self::notice::Notices;
 use crate::{
@@ -95,6 +96,36 @@ pub enum Settled {
     WillReturn,
 }
 
+/// How a settlement that is on its way will end. It goes on where nobody waits for it.
+pub struct Settling(Ending);
+
+enum Ending {
+    Known(Settled),
+    Told(oneshot::Receiver<Settled>),
+}
+
+impl Settling {
+    /// Waits until the queue was told.
+    pub async fn settled(self) -> Settled {
+        match self.0 {
+            Ending::Known(settled) => settled,
+            Ending::Told(told) => told.await.unwrap_or(Settled::WillReturn),
+        }
+    }
+}
+
+impl From<Settled> for Settling {
+    fn from(settled: Settled) -> Self {
+        Self(Ending::Known(settled))
+    }
+}
+
+impl From<oneshot::Receiver<Settled>> for Settling {
+    fn from(told: oneshot::Receiver<Settled>) -> Self {
+        Self(Ending::Told(told))
+    }
+}
+
 /// The backend's half of a [`Delivery`].
 #[async_trait]
 pub trait Settlement: Send {
@@ -103,7 +134,7 @@ pub trait Settlement: Send {
 
     /// Stores `message` in `lane`, then forgets the delivery; in one transaction where the backend can. `Ok` says that
     /// `message` is stored, also where the delivery itself comes back.
-    async fn hand_over(self: Box<Self>, lane: Lane, message: &Message) -> Result<Settled, QueueError>;
+    async fn hand_over(self: Box<Self>, lane: Lane, message: &Message) -> Result<Settling, QueueError>;
 
     /// False once a settlement could only give [`Settled::WillReturn`].
     fn is_live(&self) -> bool;
@@ -139,6 +170,14 @@ impl Delivery {
     /// # Errors
     /// When `message` was not confirmed; the delivery then comes back. After `Unknown` it may exist twice.
     pub async fn hand_over(self, lane: Lane, message: &Message) -> Result<Settled, QueueError> {
+        Ok(self.store(lane, message).await?.settled().await)
+    }
+
+    /// The same, for whoever has something to do once `message` is stored, and waits for the delivery's end afterwards.
+    ///
+    /// # Errors
+    /// As [`Self::hand_over`].
+    pub async fn store(self, lane: Lane, message: &Message) -> Result<Settling, QueueError> {
         self.settlement.hand_over(lane, message).await
     }
 

@@ -165,14 +165,15 @@ pub(super) async fn store(worker: &Worker, delivery: Delivery, mut outcome: Froz
     let trigger = delivery.message.envelope.clone();
     // Told before it is stored: afterwards its callback may be told of first.
     worker.tell_decided(&trigger, &outcome);
-    let stored = delivery.hand_over(Lane::Outcome, &outcome.message).await;
+    let stored = delivery.store(Lane::Outcome, &outcome.message).await;
     drop(span);
     match stored {
-        Ok(_) => {
+        Ok(settling) => {
             progress::done(worker, &outcome);
             worker.metrics.outcomes.get(OutcomeStatus::Stored(outcome.status)).inc();
             let kept = worker.is_only_asked_for(&trigger.profile).then(|| Box::new(Frozen { told: None, ..outcome }));
             worker.decided.keep(&trigger, Decided::Stored(kept));
+            settling.settled().await;
         }
         Err(error) => {
             log_failure(&trigger, &error);

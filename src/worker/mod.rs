@@ -1,7 +1,7 @@
 //! The worker: takes deliveries from the three lanes, each with its own slots, and settles every one of them.
 //!
 //! A lane's slots are its prefetch and its permits alike, so that hardly anything waits here that another worker could do:
-//! of the work lane an eighth more is taken, which is stored or waits for a slot, no longer than its deadline allows.
+//! of the work lane a quarter more is taken, which is stored or waits for a slot, no longer than its deadline allows.
 
 mod decide;
 mod decided;
@@ -76,7 +76,7 @@ pub struct Config {
 /// Slots of the lanes.
 #[derive(Clone, Copy, Debug, Deserialize, schemars::JsonSchema)]
 pub struct Slots {
-    /// Triggers being decided; each may hold a model call. Up to an eighth more are taken from the queue: they are being
+    /// Triggers being decided; each may hold a model call. Up to a quarter more are taken from the queue: they are being
     /// stored, or are next.
     pub work: NonZeroU16,
     /// Triggers being answered without a model.

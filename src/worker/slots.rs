@@ -9,9 +9,9 @@ use crate::{
     metrics::{InFlight, Metrics},
 };
 
-/// One in so many: a worker takes an eighth more triggers than it decides at once, so that none of its slots waits for the
+/// One in so many: a worker takes a quarter more triggers than it decides at once, so that none of its slots waits for the
 /// broker while an outcome is stored and the next trigger is on its way.
-const SPARE: u16 = 8;
+const SPARE: u16 = 4;
 
 /// How many deliveries a worker with so many slots takes from a lane. Outside the work lane a slot is left only with the
 /// delivery.
@@ -61,9 +61,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_work_lane_takes_an_eighth_more_than_it_has_slots() {
+    fn only_the_work_lane_takes_a_quarter_more_than_it_has_slots() {
         let taken = |lane, slots| taken(lane, NonZeroU16::new(slots).unwrap()).get();
-        for (slots, expected) in [(1, 1), (7, 7), (8, 9), (64, 72), (u16::MAX, u16::MAX)] {
+        for (slots, expected) in [(1, 1), (3, 3), (4, 5), (64, 80), (u16::MAX, u16::MAX)] {
             assert_eq!(taken(Lane::Work, slots), expected);
             assert_eq!((taken(Lane::Late, slots), taken(Lane::Outcome, slots)), (slots, slots));
         }

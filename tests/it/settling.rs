@@ -11,7 +11,7 @@ use cognigy_fallback_router::{
     config::{self, Role, Sources},
     message::{Disposition, Lane, Message},
     metrics::Metrics,
-    queue::{Delivery, Queue, QueueError, Settled, Settlement},
+    queue::{Delivery, Queue, QueueError, Settled, Settlement, Settling},
     shutdown::Shutdown,
     trigger::TriggerId,
     worker::{self, Worker},
@@ -55,8 +55,8 @@ impl Settlement for Forgotten {
         settled
     }
 
-    async fn hand_over(self: Box<Self>, lane: Lane, message: &Message) -> Result<Settled, QueueError> {
-        self.delivery.hand_over(lane, message).await
+    async fn hand_over(self: Box<Self>, lane: Lane, message: &Message) -> Result<Settling, QueueError> {
+        self.delivery.store(lane, message).await
     }
 
     fn is_live(&self) -> bool {

@@ -8,7 +8,7 @@ use cognigy_fallback_router::{
     config::{self, Role, Sources},
     message::{Disposition, Lane, Message},
     metrics::Metrics,
-    queue::{Delivery, Queue, QueueError, Settled, Settlement},
+    queue::{Delivery, Queue, QueueError, Settled, Settlement, Settling},
     shutdown::Shutdown,
     worker::{self, Worker},
 };
@@ -23,7 +23,7 @@ use crate::support::{
 };
 
 /// With so many slots a worker takes one trigger more.
-const SLOTS: usize = 8;
+const SLOTS: usize = 4;
 
 fn slots() -> (&'static str, String) {
     ("CFR__WORKER__SLOTS__WORK", SLOTS.to_string())
@@ -41,9 +41,9 @@ impl Settlement for Held {
         self.delivery.settle(disposition).await
     }
 
-    async fn hand_over(self: Box<Self>, lane: Lane, message: &Message) -> Result<Settled, QueueError> {
+    async fn hand_over(self: Box<Self>, lane: Lane, message: &Message) -> Result<Settling, QueueError> {
         self.gate.acquire().await.unwrap().forget();
-        self.delivery.hand_over(lane, message).await
+        self.delivery.store(lane, message).await
     }
 
     fn is_live(&self) -> bool {

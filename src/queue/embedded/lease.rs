@@ -19,7 +19,7 @@ use super::{
 use crate::{
     message::{Disposition, Lane, Message, Reason},
     metrics::labels::SettledAs,
-    queue::{QueueError, Settled, Settlement},
+    queue::{QueueError, Settled, Settlement, Settling},
 };
 
 /// A settlement is never refused for lack of room before this; a commit takes milliseconds.
@@ -101,7 +101,7 @@ impl Settlement for LeaseSettlement {
     }
 
     /// One transaction: where the lease is over, `message` is not stored either, and that is an error.
-    async fn hand_over(self: Box<Self>, lane: Lane, message: &Message) -> Result<Settled, QueueError> {
+    async fn hand_over(self: Box<Self>, lane: Lane, message: &Message) -> Result<Settling, QueueError> {
         let state = Arc::clone(&self.lease.state);
         let new = NewMessage::of(lane, message, state.limits.reserve)?;
         let started = tokio::time::Instant::now();
@@ -110,7 +110,7 @@ impl Settlement for LeaseSettlement {
             return Err(QueueError::Unreachable("the delivery was lost with its lease".into()));
         }
         count_publish(&state.metrics, started.elapsed(), settled.as_ref().err());
-        settled
+        settled.map(Settling::from)
     }
 
     fn is_live(&self) -> bool {

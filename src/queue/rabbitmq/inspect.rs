@@ -9,7 +9,10 @@ use bytes::Bytes;
 use lapin::{Channel, message::BasicGetMessage, options::BasicGetOptions};
 
 use super::{
-    declare, headers,
+    acks::Acks,
+    declare,
+    departures::Departures,
+    headers,
     limit::{CALL, Fault, bounded},
     publisher::Outbox,
     session::Session,
@@ -65,7 +68,9 @@ pub(super) async fn take_dead_letters(
     limit: usize,
 ) -> Result<Vec<DeadDelivery>, QueueError> {
     let (channel, got) = hold(&session, limit.min(DEAD_LETTERS_HELD)).await?;
-    let subscription = Arc::new(Subscription { channel, session, lane: Lane::Outcome, outbox });
+    let departures = Departures::at_once();
+    let acks = Acks::at_once(channel.clone(), DEAD_LETTERS_HELD, &outbox.metrics);
+    let subscription = Arc::new(Subscription { channel, session, lane: Lane::Outcome, outbox, acks, departures });
     let held = got.into_iter().map(|(DeadLetter { message, reason }, receipt)| {
         let settlement = RabbitSettlement::new(receipt, 0, Arc::clone(&subscription));
         DeadDelivery::new(reason, Delivery::new(message, 0, Box::new(settlement)))

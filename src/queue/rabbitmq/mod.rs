@@ -1,16 +1,18 @@
 //! RabbitMQ through lapin: the topology of three lanes, a pool of confirm channels, own reconnecting sessions.
 //!
 //! [`topology`] says what there is at the broker, [`headers`] how a message looks on the wire. One connection publishes
-//! (`publisher`, in a `batch` over the `channels` pool) and is asked every second how the broker is (`pulse`); another one consumes
+//! (`publisher`, each `writer` on one of the `channels`) and is asked every second how the broker is (`pulse`); another one consumes
 //! (`pump`, `consumer`, `settlement`), because under an alarm the broker stops reading from connections that publish,
-//! acks and all. Each is a `session`, made again by its `supervisor`.
+//! acks and all. What costs the broker less together goes together: `acks`, and the `departures` of results. Each is a `session`, made again by its `supervisor`.
 
+mod acks;
 mod admission;
 mod bulletin;
 mod channels;
 mod config;
 mod consumer;
 mod declare;
+mod departures;
 mod drift;
 mod endpoint;
 #[cfg(fuzzing)]

@@ -15,7 +15,9 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    acks::Acks,
     consumer::RabbitConsumer,
+    departures::Departures,
     headers,
     limit::{CALL, FAREWELL, Fault, bounded, consume},
     parcel::now,
@@ -154,7 +156,9 @@ impl Pump {
         let tag = format!("{} {}", self.lane.as_str(), whereabouts());
         let stream = consume(&channel, queue.into(), tag.into(), BasicConsumeOptions::default()).await?;
         let (session, outbox) = (Arc::clone(session), Arc::clone(&self.outbox));
-        Ok((Arc::new(Subscription { channel, session, lane: self.lane, outbox }), stream))
+        let departures = Departures::together();
+        let acks = Acks::gathered(channel.clone(), self.slots, &outbox.metrics);
+        Ok((Arc::new(Subscription { channel, session, lane: self.lane, outbox, acks, departures }), stream))
     }
 
     /// Hands out deliveries until the subscription ends; `false` when no more are wanted.

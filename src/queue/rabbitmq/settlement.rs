@@ -4,15 +4,12 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use lapin::{
-    Acker, Channel,
-    message::Delivery as RawDelivery,
-    options::{BasicAckOptions, BasicNackOptions},
-    protocol::BasicProperties,
-};
+use lapin::{Acker, Channel, message::Delivery as RawDelivery, options::BasicNackOptions, protocol::BasicProperties};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
+    acks::Acks,
+    departures::Departures,
     limit::{CALL, bounded},
     parcel::{Parcel, now},
     publisher::Outbox,
@@ -21,7 +18,7 @@ use super::{
 use crate::{
     message::{Disposition, Lane, Message, Reason, Try},
     metrics::labels::SettledAs,
-    queue::{QueueError, Settled, Settlement},
+    queue::{QueueError, Settled, Settlement, Settling},
 };
 
 /// Longest wait in the late lane, which has no delay levels: the delivery is held for it.
@@ -36,9 +33,12 @@ pub(super) struct Subscription {
     pub(super) session: Arc<Session>,
     pub(super) lane: Lane,
     pub(super) outbox: Arc<Outbox>,
+    pub(super) acks: Acks,
+    pub(super) departures: Departures,
 }
 
 /// What a delivery is settled with.
+#[derive(Clone)]
 pub(super) struct Receipt {
     tag: u64,
     acker: Acker,
@@ -62,7 +62,9 @@ pub(super) struct RabbitSettlement {
 }
 
 impl RabbitSettlement {
+    /// In the order in which deliveries came.
     pub(super) fn new(receipt: Receipt, returns: u32, subscription: Arc<Subscription>) -> Self {
+        subscription.acks.received(receipt.tag);
         Self { receipt, returns, subscription, settled: false, alone: None }
     }
 
@@ -77,40 +79,31 @@ impl RabbitSettlement {
         &self.subscription.outbox
     }
 
-    /// Forgets the delivery. On the channel itself: lapin's acker would make a task of it. Where the channel is gone the
-    /// message comes back.
-    async fn ack(&mut self, counted_as: SettledAs) -> Settled {
+    /// Forgets the delivery. Where the channel is gone the message comes back.
+    fn ack(&mut self, counted_as: SettledAs) -> Settling {
         self.settled = true;
-        let acked = match self.receipt.acker.usable() {
-            true => {
-                let ack = self.subscription.channel.basic_ack(self.receipt.tag, BasicAckOptions::default());
-                bounded("basic.ack", CALL, ack).await.is_ok()
-            }
-            false => false,
-        };
-        let metrics = &self.outbox().metrics;
-        if !acked {
-            metrics.acks_lost.inc();
-            return Settled::WillReturn;
+        if self.receipt.acker.usable() {
+            return self.subscription.acks.ack(self.receipt.tag, counted_as);
         }
-        metrics.settled.get(counted_as).inc();
-        Settled::Done
+        self.outbox().metrics.acks_lost.inc();
+        Settling::from(Settled::WillReturn)
     }
 
     /// Stores a copy or a result, then forgets the delivery; on failure gives it back after a pause. `Ok` means stored:
     /// what no longer is ours to settle is not stored either, since it is in somebody else's hands already.
-    async fn replace(&mut self, parcel: impl Fn() -> Parcel, counted_as: SettledAs) -> Result<Settled, QueueError> {
+    async fn replace(&mut self, parcel: impl Fn() -> Parcel, counted_as: SettledAs) -> Result<Settling, QueueError> {
         if !self.is_live() {
             self.settled = true;
             self.outbox().metrics.acks_lost.inc();
             return Err(QueueError::Unreachable("the delivery was lost with its channel".into()));
         }
+        self.subscription.departures.next().await;
         let stored = self.outbox().store_patiently(parcel, || self.is_live()).await;
         if let Err(error) = stored {
             self.give_back(PAUSE.0.saturating_mul(1 << self.returns.min(5)).min(PAUSE.1));
             return Err(error);
         }
-        Ok(self.ack(counted_as).await)
+        Ok(self.ack(counted_as))
     }
 
     async fn retry(&mut self, message: &Message, after: Duration) -> Result<Settled, QueueError> {
@@ -122,13 +115,13 @@ impl RabbitSettlement {
         }
         let reserve = self.outbox().reserve;
         let parcel = || Parcel::to_delay(lane, &next, after).unwrap_or_else(|| Parcel::to_lane(lane, &next, reserve));
-        self.replace(parcel, SettledAs::Retry).await
+        Ok(self.replace(parcel, SettledAs::Retry).await?.settled().await)
     }
 
     async fn dead_letter(&mut self, message: &Message, reason: Reason) -> Result<Settled, QueueError> {
-        let settled = self.replace(|| Parcel::to_dead_letters(message, reason), SettledAs::DeadLetter).await?;
+        let settling = self.replace(|| Parcel::to_dead_letters(message, reason), SettledAs::DeadLetter).await?;
         self.outbox().metrics.dead_letters.get(reason).inc();
-        Ok(settled)
+        Ok(settling.settled().await)
     }
 
     /// Sends it on, unchanged, to wait for the rest of its time.
@@ -170,14 +163,15 @@ impl RabbitSettlement {
     fn give_back(&mut self, pause: Duration) {
         self.settled = true;
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        let (acker, subscription) = (self.receipt.acker.clone(), Arc::clone(&self.subscription));
+        let (receipt, subscription) = (self.receipt.clone(), Arc::clone(&self.subscription));
         runtime.spawn(async move {
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 () = subscription.session.lost.cancelled() => return,
             }
             let options = BasicNackOptions { requeue: true, ..Default::default() };
-            if let Ok(true) = bounded("basic.nack", CALL, acker.nack(options)).await {
+            if let Ok(true) = bounded("basic.nack", CALL, receipt.acker.nack(options)).await {
+                subscription.acks.returned(receipt.tag);
                 subscription.outbox.metrics.settled.get(SettledAs::Requeue).inc();
             }
         });
@@ -188,13 +182,13 @@ impl RabbitSettlement {
 impl Settlement for RabbitSettlement {
     async fn settle(mut self: Box<Self>, disposition: Disposition, message: &Message) -> Result<Settled, QueueError> {
         match disposition {
-            Disposition::Ack => Ok(self.ack(SettledAs::Ack).await),
+            Disposition::Ack => Ok(self.ack(SettledAs::Ack).settled().await),
             Disposition::Retry { after } => self.retry(message, after).await,
             Disposition::DeadLetter { reason } => self.dead_letter(message, reason).await,
         }
     }
 
-    async fn hand_over(mut self: Box<Self>, lane: Lane, message: &Message) -> Result<Settled, QueueError> {
+    async fn hand_over(mut self: Box<Self>, lane: Lane, message: &Message) -> Result<Settling, QueueError> {
         let reserve = self.outbox().reserve;
         self.replace(|| Parcel::to_lane(lane, message, reserve), SettledAs::Ack).await
     }

@@ -5,9 +5,12 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use cognigy_fallback_router::{
     message::{Disposition, Lane},
     metrics::labels::Published,
-    queue::QueueError,
+    queue::{Delivery, QueueError, Settled},
     trigger::TriggerId,
 };
+
+use rand::{SeedableRng, rngs::StdRng, seq::SliceRandom};
+use tokio::task::JoinSet;
 
 use super::{id, message, next, open, ready, take_all, until, within};
 use crate::support::broker;
@@ -77,6 +80,42 @@ async fn a_consumer_holds_no_more_than_its_slots_and_gives_the_others_back() {
     first.settle(Disposition::Ack).await.unwrap();
     assert!(within(consumer.next()).await.unwrap().is_none());
     assert_eq!(rig.queue.depths().await.unwrap().work, 9);
+}
+
+/// Acks are gathered, and one stands for all before it: none may stand for a delivery that is still worked on.
+#[tokio::test]
+async fn in_whatever_order_deliveries_end_exactly_those_that_were_not_acknowledged_come_back() {
+    const HELD: u16 = 80;
+    let node = broker::shared().await;
+    let vhost = node.vhost().await;
+    let rig = ready(&vhost).await;
+    let (mut random, mut kept) = (StdRng::seed_from_u64(1), BTreeSet::new());
+    for round in 0..10 {
+        let mut consumer = rig.consumer(Lane::Work, HELD).await;
+        let mut held = Vec::new();
+        while held.len() < usize::from(HELD) {
+            if kept.len() + held.len() < usize::from(HELD) {
+                rig.publish(Lane::Work, &message()).await.unwrap();
+            }
+            held.push(next(&mut consumer).await);
+        }
+        held.shuffle(&mut random);
+        // Who came back twice would be a suspect.
+        held.sort_by_key(|delivery| delivery.returns);
+        let done = held.split_off(usize::from(HELD / 4));
+        let left = held;
+        let mut settling: JoinSet<_> = done.into_iter().map(|delivery| delivery.settle(Disposition::Ack)).collect();
+        while let Some(settled) = settling.join_next().await {
+            assert_eq!(settled.unwrap(), Ok(Settled::Done));
+        }
+        kept = left.iter().map(|delivery| id(&delivery.message)).collect();
+        assert!(left.iter().all(Delivery::is_live), "round {round}");
+        drop(left);
+        within(consumer.stop()).await;
+        until(async || rig.queue.depths().await.unwrap().work == kept.len() as u64).await;
+    }
+    assert_eq!(take_all(&mut rig.consumer(Lane::Work, HELD).await, &kept).await, kept);
+    assert_eq!((rig.queue.depths().await.unwrap().work, rig.metrics.acks_lost.get()), (0, 0));
 }
 
 #[tokio::test]

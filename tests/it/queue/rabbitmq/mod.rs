@@ -30,6 +30,7 @@ use cognigy_fallback_router::{
     trigger::TriggerId,
 };
 use lapin::{Connection, ConnectionProperties};
+use tokio::task::JoinSet;
 
 use super::exercise::{self, Backend};
 use crate::support::broker::{self, Vhost};
@@ -113,12 +114,14 @@ async fn next(consumer: &mut Box<dyn Consumer>) -> Delivery {
 
 /// Takes and acknowledges until every one of `expected` was there; returns all ids seen.
 async fn take_all(consumer: &mut Box<dyn Consumer>, expected: &BTreeSet<TriggerId>) -> BTreeSet<TriggerId> {
-    let mut seen = BTreeSet::new();
+    let (mut seen, mut settling) = (BTreeSet::new(), JoinSet::new());
     while !expected.is_subset(&seen) {
-        let delivery = next(consumer).await;
-        let id = id(&delivery.message);
-        if delivery.settle(Disposition::Ack).await.is_ok() {
-            seen.insert(id);
+        tokio::select! {
+            delivery = next(consumer) => {
+                let id = id(&delivery.message);
+                settling.spawn(async move { delivery.settle(Disposition::Ack).await.is_ok().then_some(id) });
+            }
+            Some(settled) = settling.join_next() => seen.extend(settled.unwrap()),
         }
     }
     seen
