@@ -10,13 +10,22 @@ use std::{
 
 use tokio::time::{Instant, sleep_until};
 
-/// From one departure to the next. Who comes when nothing left for so long leaves at once.
+/// From one departure to the next.
 const APART: Duration = Duration::from_millis(5);
+/// So many leave within that time before the next one waits: when there are fewer nobody would come along.
+const FEW: u32 = 2;
 
 /// When the results of deliveries leave.
 pub(super) struct Departures {
     apart: Duration,
-    last: Mutex<Option<Instant>>,
+    last: Mutex<Option<Departure>>,
+}
+
+/// Those that leave within the time of one departure.
+#[derive(Clone, Copy)]
+struct Departure {
+    at: Instant,
+    number: u32,
 }
 
 impl Departures {
@@ -42,13 +51,17 @@ impl Departures {
     /// The departure for whoever comes now.
     fn after(&self, now: Instant) -> Instant {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = Departure { at: now, number: 1 };
         let departure = match *last {
-            Some(coming) if coming > now => coming,
-            Some(left) if left + self.apart > now => left + self.apart,
-            _ => now,
+            Some(Departure { at, number }) if at > now => Departure { at, number: number + 1 },
+            Some(Departure { at, number }) if at + self.apart > now => match number {
+                ..FEW => Departure { at, number: number + 1 },
+                _ => Departure { at: at + self.apart, ..new },
+            },
+            _ => new,
         };
         *last = Some(departure);
-        departure
+        departure.at.max(now)
     }
 }
 
@@ -56,12 +69,22 @@ impl Departures {
 mod tests {
     use super::*;
 
+    fn leaving(departures: &Departures, coming: impl IntoIterator<Item = u64>) -> Vec<u64> {
+        let start = Instant::now();
+        let leaving = |at| departures.after(start + Duration::from_millis(at)) - start;
+        coming.into_iter().map(|at| u64::try_from(leaving(at).as_millis()).unwrap()).collect()
+    }
+
     #[test]
-    fn after_a_quiet_moment_a_result_leaves_at_once_and_those_after_it_together() {
-        let (departures, start) = (Departures::together(), Instant::now());
-        for (at, expected) in [(0, 0), (1, 5), (4, 5), (5, 10), (6, 10), (10, 15), (20, 20), (21, 25), (30, 30)] {
-            let departure = departures.after(start + Duration::from_millis(at));
-            assert_eq!(departure.duration_since(start).as_millis(), expected, "at {at} ms");
-        }
+    fn while_few_come_they_leave_at_once_and_while_many_do_they_leave_together() {
+        let departures = Departures::together();
+        assert_eq!(leaving(&departures, [0, 10, 14, 20, 29, 33]), [0, 10, 14, 20, 29, 33]);
+        let departures = Departures::together();
+        assert_eq!(leaving(&departures, [0, 1, 2, 4, 4, 5, 6, 9, 10, 30]), [0, 1, 5, 5, 5, 10, 10, 10, 15, 30]);
+    }
+
+    #[test]
+    fn who_is_worked_on_one_after_the_other_never_waits() {
+        assert_eq!(leaving(&Departures::at_once(), 0..9), Vec::from_iter(0..9));
     }
 }
