@@ -1,4 +1,4 @@
-//! Acks, gathered for a moment: for each that comes alone the broker writes to its log, looks for what to deliver next, and
+//! Acks, gathered for a moment while there are many: for each that comes alone the broker writes to its log, looks for what to deliver next, and
 //! sends it alone. Told of ten at once it does that once, which halves what a delivery costs it, and more where they end in
 //! another order than they came.
 //!
@@ -19,16 +19,19 @@ use tokio::{
         mpsc::{self, error::TrySendError},
         oneshot,
     },
-    time::timeout,
+    time::{Instant, timeout_at},
 };
 
-use super::limit::{CALL, bounded};
+use super::{
+    departures::Departures,
+    limit::{CALL, bounded},
+};
 use crate::{
     metrics::{Metrics, labels::SettledAs},
     queue::{Settled, Settling},
 };
 
-/// How long the first ack waits for others. A process that dies meanwhile leaves one more delivery that comes back.
+/// How long an ack waits for others at most. A process that dies meanwhile leaves one more delivery that comes back.
 const GATHERED: Duration = Duration::from_millis(10);
 /// One in so many of the deliveries that may be open: no more than these wait to be told of, as the broker sends nothing in
 /// their place.
@@ -39,6 +42,7 @@ pub(super) struct Acks {
     waiting: mpsc::Sender<Ack>,
     /// How many go without waiting for more.
     most: usize,
+    departures: Departures,
     shared: Arc<Shared>,
     metrics: Arc<Metrics>,
 }
@@ -53,6 +57,7 @@ struct Shared {
 
 struct Ack {
     tag: u64,
+    leaves: Instant,
     counted_as: SettledAs,
     answer: oneshot::Sender<Settled>,
 }
@@ -61,21 +66,26 @@ impl Acks {
     /// For a channel on which at most `held` deliveries are open, each of which has its end told as soon as possible.
     /// Has to be called within a tokio runtime.
     pub(super) fn at_once(channel: Channel, held: usize, metrics: &Arc<Metrics>) -> Self {
-        Self::start(channel, held, 1, metrics)
+        Self::start(channel, held, (1, Duration::ZERO), metrics)
     }
 
     /// For a channel on which at most `prefetch` deliveries are open. Has to be called within a tokio runtime.
     pub(super) fn gathered(channel: Channel, prefetch: NonZeroU16, metrics: &Arc<Metrics>) -> Self {
         let prefetch = usize::from(prefetch.get());
-        Self::start(channel, prefetch, (prefetch / PART).max(1), metrics)
+        let gathered = match prefetch / PART {
+            0 | 1 => (1, Duration::ZERO),
+            most => (most, GATHERED),
+        };
+        Self::start(channel, prefetch, gathered, metrics)
     }
 
     /// What waits is still told of when this was dropped.
-    fn start(channel: Channel, held: usize, most: usize, metrics: &Arc<Metrics>) -> Self {
+    fn start(channel: Channel, held: usize, (most, apart): (usize, Duration), metrics: &Arc<Metrics>) -> Self {
         let (sender, waiting) = mpsc::channel(held.max(1));
-        let acks = Self { waiting: sender, most, shared: Arc::default(), metrics: Arc::clone(metrics) };
-        tokio::spawn(run(channel, waiting, acks.most, Arc::clone(&acks.shared), Arc::clone(metrics)));
-        acks
+        let shared = Arc::default();
+        tokio::spawn(run(channel, waiting, Arc::clone(&shared), Arc::clone(metrics)));
+        let departures = Departures::every(apart);
+        Self { waiting: sender, most, departures, shared, metrics: Arc::clone(metrics) }
     }
 
     /// Takes note of a delivery. In the order in which they came: whoever is not noted yet comes after all that are.
@@ -91,7 +101,8 @@ impl Acks {
     /// Has the broker told that a delivery is done with.
     pub(super) fn ack(&self, tag: u64, counted_as: SettledAs) -> Settling {
         let (answer, told) = oneshot::channel();
-        match self.waiting.try_send(Ack { tag, counted_as, answer }) {
+        let leaves = self.departures.after(Instant::now());
+        match self.waiting.try_send(Ack { tag, leaves, counted_as, answer }) {
             Ok(()) => {}
             // No more can wait than are open, and the other end stays as long as this one.
             Err(TrySendError::Full(_) | TrySendError::Closed(_)) => {
@@ -112,16 +123,10 @@ impl Shared {
     }
 }
 
-async fn run(
-    channel: Channel,
-    mut waiting: mpsc::Receiver<Ack>,
-    most: usize,
-    shared: Arc<Shared>,
-    metrics: Arc<Metrics>,
-) {
+async fn run(channel: Channel, mut waiting: mpsc::Receiver<Ack>, shared: Arc<Shared>, metrics: Arc<Metrics>) {
     while let Some(first) = waiting.recv().await {
-        if most > 1 {
-            let _ = timeout(GATHERED, shared.enough.notified()).await;
+        if first.leaves > Instant::now() {
+            let _ = timeout_at(first.leaves, shared.enough.notified()).await;
         }
         let mut acks = vec![first];
         while let Ok(ack) = waiting.try_recv() {

@@ -1,7 +1,7 @@
-//! The departures of results: while many are stored, those of a few milliseconds leave together.
+//! Departures: while many leave for the broker, those of a few milliseconds leave together.
 //!
-//! A quorum queue writes, replicates and confirms what reaches it at once in one go. A thousand a second, each alone, cost the
-//! broker half as much again as the same in groups of five.
+//! A quorum queue writes, replicates and confirms what reaches it at once in one go. A thousand results a second, each alone,
+//! cost the broker half as much again as the same in groups of five; acks, twice as much.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -10,12 +10,10 @@ use std::{
 
 use tokio::time::{Instant, sleep_until};
 
-/// From one departure to the next.
-const APART: Duration = Duration::from_millis(5);
 /// So many leave within that time before the next one waits: when there are fewer nobody would come along.
 const FEW: u32 = 2;
 
-/// When the results of deliveries leave.
+/// When things of one kind leave.
 pub(super) struct Departures {
     apart: Duration,
     last: Mutex<Option<Departure>>,
@@ -29,17 +27,12 @@ struct Departure {
 }
 
 impl Departures {
-    /// For deliveries that are worked on side by side.
-    pub(super) fn together() -> Self {
-        Self { apart: APART, last: Mutex::default() }
+    /// One each `apart`; with zero nobody waits.
+    pub(super) fn every(apart: Duration) -> Self {
+        Self { apart, last: Mutex::default() }
     }
 
-    /// For those that are worked on one after the other: nobody waits.
-    pub(super) fn at_once() -> Self {
-        Self { apart: Duration::ZERO, last: Mutex::default() }
-    }
-
-    /// Waits for the next departure, no longer than 5 ms.
+    /// Waits for the next departure, no longer than from one to the next.
     pub(super) async fn next(&self) {
         let now = Instant::now();
         let departure = self.after(now);
@@ -49,7 +42,7 @@ impl Departures {
     }
 
     /// The departure for whoever comes now.
-    fn after(&self, now: Instant) -> Instant {
+    pub(super) fn after(&self, now: Instant) -> Instant {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let new = Departure { at: now, number: 1 };
         let departure = match *last {
@@ -77,14 +70,14 @@ mod tests {
 
     #[test]
     fn while_few_come_they_leave_at_once_and_while_many_do_they_leave_together() {
-        let departures = Departures::together();
+        let departures = Departures::every(Duration::from_millis(5));
         assert_eq!(leaving(&departures, [0, 10, 14, 20, 29, 33]), [0, 10, 14, 20, 29, 33]);
-        let departures = Departures::together();
+        let departures = Departures::every(Duration::from_millis(5));
         assert_eq!(leaving(&departures, [0, 1, 2, 4, 4, 5, 6, 9, 10, 30]), [0, 1, 5, 5, 5, 10, 10, 10, 15, 30]);
     }
 
     #[test]
-    fn who_is_worked_on_one_after_the_other_never_waits() {
-        assert_eq!(leaving(&Departures::at_once(), 0..9), Vec::from_iter(0..9));
+    fn with_nothing_between_departures_nobody_waits() {
+        assert_eq!(leaving(&Departures::every(Duration::ZERO), 0..9), Vec::from_iter(0..9));
     }
 }

@@ -68,7 +68,7 @@ pub(super) async fn take_dead_letters(
     limit: usize,
 ) -> Result<Vec<DeadDelivery>, QueueError> {
     let (channel, got) = hold(&session, limit.min(DEAD_LETTERS_HELD)).await?;
-    let departures = Departures::at_once();
+    let departures = Departures::every(Duration::ZERO);
     let acks = Acks::at_once(channel.clone(), DEAD_LETTERS_HELD, &outbox.metrics);
     let subscription = Arc::new(Subscription { channel, session, lane: Lane::Outcome, outbox, acks, departures });
     let held = got.into_iter().map(|(DeadLetter { message, reason }, receipt)| {

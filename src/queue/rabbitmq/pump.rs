@@ -46,6 +46,9 @@ const IDLE: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(
 /// The first of these times after a queue was made again.
 const REMADE: Duration = Duration::from_millis(500);
 
+/// Results of so long leave together while there are many.
+const TOGETHER: Duration = Duration::from_millis(5);
+
 /// What goes to the application.
 pub(super) type Handed = Result<Delivery, QueueError>;
 type Subscribed = (Arc<Subscription>, lapin::Consumer);
@@ -156,7 +159,7 @@ impl Pump {
         let tag = format!("{} {}", self.lane.as_str(), whereabouts());
         let stream = consume(&channel, queue.into(), tag.into(), BasicConsumeOptions::default()).await?;
         let (session, outbox) = (Arc::clone(session), Arc::clone(&self.outbox));
-        let departures = Departures::together();
+        let departures = Departures::every(TOGETHER);
         let acks = Acks::gathered(channel.clone(), self.slots, &outbox.metrics);
         Ok((Arc::new(Subscription { channel, session, lane: self.lane, outbox, acks, departures }), stream))
     }
