@@ -119,6 +119,39 @@ async fn in_whatever_order_deliveries_end_exactly_those_that_were_not_acknowledg
 }
 
 #[tokio::test]
+async fn acks_that_come_together_are_told_together() {
+    const HELD: u16 = 80;
+    /// Bytes of a `basic.ack`, by AMQP 0-9-1: a frame's 8, 4 of class and method, 8 of the tag, 1 of `multiple`.
+    const ACK: u64 = 21;
+    let node = broker::shared().await;
+    let vhost = node.vhost().await;
+    let rig = ready(&vhost).await;
+    for _ in 0..HELD {
+        rig.publish(Lane::Work, &message()).await.unwrap();
+    }
+    let mut consumer = rig.consumer(Lane::Work, HELD).await;
+    let mut held = Vec::new();
+    while held.len() < usize::from(HELD) {
+        held.push(next(&mut consumer).await);
+    }
+    let received = format!(
+        "lists:sum([O || C <- rabbit_networking:connections(), [{{vhost, <<\"{}\">>}}, {{recv_oct, O}}, {{_, P}}] <- \
+         [rabbit_reader:info(C, [vhost, recv_oct, client_properties])], {{<<\"connection_name\">>, _, N}} <- P, \
+         binary:match(N, <<\" consume \">>) =/= nomatch]).",
+        vhost.name
+    );
+    let received = async || node.eval(received.clone()).await.trim().parse::<u64>().unwrap();
+    let before = received().await;
+    let mut settling: JoinSet<_> = held.into_iter().map(|delivery| delivery.settle(Disposition::Ack)).collect();
+    while let Some(settled) = settling.join_next().await {
+        assert_eq!(settled.unwrap(), Ok(Settled::Done));
+    }
+    until(async || received().await > before).await;
+    let told = received().await - before;
+    assert!(told < u64::from(HELD / 2) * ACK, "{told} bytes");
+}
+
+#[tokio::test]
 async fn a_delivery_whose_result_was_not_confirmed_comes_back() {
     let node = broker::shared().await;
     let vhost = node.vhost().await;
