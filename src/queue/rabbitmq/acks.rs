@@ -1,6 +1,6 @@
-//! Acks, gathered for a moment while there are many: for each that comes alone the broker writes to its log, looks for what to deliver next, and
-//! sends it alone. Told of ten at once it does that once, which halves what a delivery costs it, and more where they end in
-//! another order than they came.
+//! Acks, gathered for a moment while there are many: for each that comes alone the broker writes to its log, looks for what to
+//! deliver next, and sends it alone. Told of ten at once it does that once, which halves what a delivery costs it, and more
+//! where they end in another order than they came.
 //!
 //! One ack may stand for all before it. It does so here only up to the first delivery that is still open.
 
